@@ -1,0 +1,125 @@
+package hub
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"hash/crc32"
+	"sort"
+)
+
+// Limits of a cursor token.
+const (
+	// MaxTokenChannels is how many channels one cursor token can hold.
+	MaxTokenChannels = 1024
+	maxTokenBytes    = 1 << 20
+	tokenVersion     = 1
+)
+
+// EncodeCursors makes one cursor token of the cursors of a set of channels of one app, by channel name. It is opaque to clients, safe in
+// URLs and headers, and the same for the same cursors. It carries no authority: what it names is authorised when it is used.
+func EncodeCursors(cursors map[string]Position) (string, error) {
+	if len(cursors) > MaxTokenChannels {
+		return "", Errorf(CodeLimit, "a cursor token holds at most %d channels, not %d; use several", MaxTokenChannels, len(cursors))
+	}
+	names := make([]string, 0, len(cursors))
+	epochs := make([]string, 0, 1)
+	number := map[string]uint64{}
+	for name := range cursors {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	for _, name := range names {
+		epoch := cursors[name].Epoch
+		if _, ok := number[epoch]; !ok {
+			number[epoch] = uint64(len(epochs))
+			epochs = append(epochs, epoch)
+		}
+	}
+	b := []byte{tokenVersion}
+	b = binary.AppendUvarint(b, uint64(len(epochs)))
+	for _, e := range epochs {
+		b = appendString(b, e)
+	}
+	b = binary.AppendUvarint(b, uint64(len(names)))
+	for _, name := range names {
+		b = appendString(b, name)
+		b = binary.AppendUvarint(b, number[cursors[name].Epoch])
+		b = binary.AppendUvarint(b, cursors[name].Offset)
+	}
+	b = binary.LittleEndian.AppendUint32(b, crc32.ChecksumIEEE(b))
+	return base64.RawURLEncoding.EncodeToString(b), nil
+}
+
+// DecodeCursors reads a cursor token. The error is a *Error.
+func DecodeCursors(token string) (map[string]Position, error) {
+	bad := Errorf(CodeBadRequest, "this is not a cursor token of this server; start without one")
+	if len(token) > maxTokenBytes {
+		return nil, Errorf(CodeBadRequest, "a cursor token has at most %d bytes, not %d", maxTokenBytes, len(token))
+	}
+	b, err := base64.RawURLEncoding.Strict().DecodeString(token)
+	if err != nil || len(b) < 5 || b[0] != tokenVersion {
+		return nil, bad
+	}
+	sum := binary.LittleEndian.Uint32(b[len(b)-4:])
+	if b = b[:len(b)-4]; crc32.ChecksumIEEE(b) != sum {
+		return nil, bad
+	}
+	r := tokenReader{b: b[1:]}
+	epochs := make([]string, r.count())
+	for i := range epochs {
+		epochs[i] = r.string()
+	}
+	n := r.count()
+	cursors := make(map[string]Position, n)
+	for range n {
+		name, epoch, offset := r.string(), r.uvarint(), r.uvarint()
+		if r.failed || epoch >= uint64(len(epochs)) || offset > MaxOffset {
+			return nil, bad
+		}
+		cursors[name] = Position{epochs[epoch], offset}
+	}
+	if r.failed || len(r.b) > 0 || len(cursors) != n {
+		return nil, bad
+	}
+	return cursors, nil
+}
+
+func appendString(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+// tokenReader reads the parts of a token; after the first that is not there, failed is set and every part is empty.
+type tokenReader struct {
+	b      []byte
+	failed bool
+}
+
+func (r *tokenReader) uvarint() uint64 {
+	v, n := binary.Uvarint(r.b)
+	if n <= 0 {
+		r.failed, r.b = true, nil
+		return 0
+	}
+	r.b = r.b[n:]
+	return v
+}
+
+func (r *tokenReader) count() int {
+	n := r.uvarint()
+	if n > MaxTokenChannels || n > uint64(len(r.b)) {
+		r.failed, r.b = true, nil
+		return 0
+	}
+	return int(n)
+}
+
+func (r *tokenReader) string() string {
+	n := r.uvarint()
+	if n > uint64(len(r.b)) {
+		r.failed, r.b = true, nil
+		return ""
+	}
+	s := string(r.b[:n])
+	r.b = r.b[n:]
+	return s
+}

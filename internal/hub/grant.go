@@ -1,0 +1,100 @@
+package hub
+
+import (
+	"strings"
+	"time"
+)
+
+// Action is something a grant can allow on a channel.
+type Action uint8
+
+// The actions there are.
+const (
+	ActionSubscribe Action = 1 << iota
+	ActionPublish
+	ActionPresence
+	ActionHistory
+	ActionAdmin
+)
+
+// AllActions is every action.
+const AllActions = ActionSubscribe | ActionPublish | ActionPresence | ActionHistory | ActionAdmin
+
+var actionNames = []struct {
+	action Action
+	name   string
+}{{ActionSubscribe, "subscribe"}, {ActionPublish, "publish"}, {ActionPresence, "presence"}, {ActionHistory, "history"}, {ActionAdmin, "admin"}}
+
+// ParseAction returns the action of that name.
+func ParseAction(name string) (Action, bool) {
+	for _, a := range actionNames {
+		if a.name == name {
+			return a.action, true
+		}
+	}
+	return 0, false
+}
+
+// String lists the names of the actions in a, joined by commas.
+func (a Action) String() string {
+	var names []string
+	for _, n := range actionNames {
+		if a&n.action != 0 {
+			names = append(names, n.name)
+		}
+	}
+	return strings.Join(names, ",")
+}
+
+// Allow is one line of a grant: actions on the channels that match a pattern (as Match takes it).
+type Allow struct {
+	Pattern string
+	Actions Action
+}
+
+// Grant is what a credential allows. It does not change once made; a session is given another instead.
+type Grant struct {
+	App string
+	// Client is the id of the app's user; it is the publisher's client id and the member id. Empty for anonymous clients and backends.
+	Client string
+	// Server marks an app key: a backend, which may name other clients as members and publish where only servers may.
+	Server bool
+	Allow  []Allow
+	// Expires is when the grant ends; zero: never.
+	Expires time.Time
+}
+
+// Authorise is asked before every action of every surface, and for each message path again when a grant or rule changes.
+// The error is a *Error that names the action and the channel.
+func (g *Grant) Authorise(a Action, name string, rule *Rule) error {
+	if !g.allows(a, name, rule) {
+		return Errorf(CodeForbidden, "%s on channel %q is not allowed by this grant; ask for a token that allows it", a, clip(name))
+	}
+	if a == ActionPresence && rule.NoPresence {
+		return Errorf(CodeForbidden, "presence is off for channel %q by the rule %q", clip(name), rule.Pattern)
+	}
+	return nil
+}
+
+func (g *Grant) allows(a Action, name string, rule *Rule) bool {
+	if a == ActionPublish && rule.Publish == PublishByServer && !g.Server {
+		return false
+	}
+	if rule.Public && (a == ActionSubscribe || a == ActionHistory) {
+		return true
+	}
+	for _, l := range g.Allow {
+		if l.Actions&a != 0 && Match(l.Pattern, name) {
+			return true
+		}
+	}
+	return a == ActionPublish && rule.Publish == PublishBySubscriber && g.allows(ActionSubscribe, name, rule)
+}
+
+// clip shortens a client's string for an error text.
+func clip(s string) string {
+	if len(s) > 64 {
+		return s[:64] + "…"
+	}
+	return s
+}

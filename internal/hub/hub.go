@@ -1,0 +1,174 @@
+package hub
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Options of a Hub.
+type Options struct {
+	// Open opens the log, giving it the hub as its sink. Needed.
+	Open func(Sink) (Log, error)
+	// Presence makes the presence; changed is to be called after each change of a channel's members. Default: presence of this process, with Grace.
+	Presence func(changed func(Channel)) Presence
+	// Grace is how long a member stays after its session was lost without a goodbye. Default DefaultGrace.
+	Grace  time.Duration
+	Limits Limits
+	Logger *slog.Logger
+}
+
+// DefaultGrace is how long a lost member stays unless configured.
+const DefaultGrace = 10 * time.Second
+
+// Limits bound what clients can ask for. A zero field takes its value from DefaultLimits.
+type Limits struct {
+	MessageBytes  int // event, data and headers of one message
+	ChannelBytes  int // a channel's name
+	Subscriptions int // of one session
+	Members       int // of one session, over all channels
+	MemberBytes   int // data of one member
+}
+
+// DefaultLimits are the limits unless configured.
+var DefaultLimits = Limits{MessageBytes: 1 << 20, ChannelBytes: 1024, Subscriptions: 10_000, Members: 1000, MemberBytes: 16 << 10}
+
+func (l Limits) withDefaults() Limits {
+	d := DefaultLimits
+	for _, f := range []struct{ have, def *int }{
+		{&l.MessageBytes, &d.MessageBytes}, {&l.ChannelBytes, &d.ChannelBytes}, {&l.Subscriptions, &d.Subscriptions},
+		{&l.Members, &d.Members}, {&l.MemberBytes, &d.MemberBytes},
+	} {
+		if *f.have == 0 {
+			*f.have = *f.def
+		}
+	}
+	return l
+}
+
+// Hub is the core of one process: it publishes to the log and brings what the log stored to the sessions. Safe for concurrent use.
+type Hub struct {
+	log      Log
+	presence Presence
+	limits   Limits
+	logger   *slog.Logger
+
+	apps     atomic.Pointer[map[string]*App]
+	registry *registry
+	fan      *fanout
+
+	mu       sync.Mutex
+	sessions map[*Session]struct{}
+}
+
+// New opens the log and starts the hub.
+func New(o Options) (*Hub, error) {
+	h := &Hub{limits: o.Limits.withDefaults(), logger: o.Logger, registry: newRegistry(), fan: newFanout(), sessions: map[*Session]struct{}{}}
+	if h.logger == nil {
+		h.logger = slog.New(slog.DiscardHandler)
+	}
+	h.apps.Store(&map[string]*App{})
+	if o.Presence == nil {
+		grace := o.Grace
+		if grace == 0 {
+			grace = DefaultGrace
+		}
+		o.Presence = func(changed func(Channel)) Presence { return newMembers(grace, changed) }
+	}
+	h.presence = o.Presence(h.presenceChanged)
+	log, err := o.Open(h)
+	if err != nil {
+		h.fan.close()
+		return nil, err
+	}
+	h.log = log
+	return h, nil
+}
+
+// Limits returns the limits in force.
+func (h *Hub) Limits() Limits { return h.limits }
+
+// SetApps replaces all apps. Channels that are live follow their new rules at once.
+func (h *Hub) SetApps(apps []App) {
+	byID := make(map[string]*App, len(apps))
+	for i := range apps {
+		byID[apps[i].ID] = &apps[i]
+	}
+	h.apps.Store(&byID)
+	for _, l := range h.registry.all() {
+		l.rule.Store(h.rule(l.channel))
+	}
+}
+
+func (h *Hub) rule(ch Channel) *Rule {
+	rule := DefaultRule
+	if app := (*h.apps.Load())[ch.App]; app != nil {
+		rule = app.RuleFor(ch.Name)
+	}
+	return &rule
+}
+
+// authorise checks a channel's name and asks the grant; it returns the channel and its rule.
+func (h *Hub) authorise(g *Grant, a Action, name string) (Channel, *Rule, error) {
+	ch := Channel{g.App, name}
+	if err := h.checkName(name); err != nil {
+		return ch, nil, err
+	}
+	rule := h.rule(ch)
+	return ch, rule, g.Authorise(a, name, rule)
+}
+
+// History reads a page of a channel (action history). Query.Keep is set from the channel's rule; a Limit of 0 is an error.
+func (h *Hub) History(ctx context.Context, g *Grant, name string, q Query) (Page, error) {
+	ch, rule, err := h.authorise(g, ActionHistory, name)
+	if err != nil {
+		return Page{}, err
+	}
+	if q.Limit < 1 || q.Before > MaxOffset || q.After != nil && q.After.Offset > MaxOffset {
+		return Page{}, Errorf(CodeBadRequest, "limit must be at least 1 and an offset at most %d", uint64(MaxOffset))
+	}
+	q.Keep = rule.Keep
+	return h.log.Read(ctx, ch, q)
+}
+
+// Members returns who is in a channel (action presence) and the version of the channel's members.
+func (h *Hub) Members(g *Grant, name string) ([]Member, uint64, error) {
+	ch, _, err := h.authorise(g, ActionPresence, name)
+	if err != nil {
+		return nil, 0, err
+	}
+	members, version := h.presence.Members(ch)
+	return members, version, nil
+}
+
+func (h *Hub) presenceChanged(ch Channel) {
+	if l := h.registry.find(ch); l != nil {
+		l.presence.Add(1)
+		if !l.dirty.Swap(true) {
+			h.fan.add([]*live{l}, 0)
+		}
+	}
+}
+
+// Sessions calls f for each session there is just now.
+func (h *Hub) Sessions(f func(*Session)) {
+	h.mu.Lock()
+	all := make([]*Session, 0, len(h.sessions))
+	for s := range h.sessions {
+		all = append(all, s)
+	}
+	h.mu.Unlock()
+	for _, s := range all {
+		f(s)
+	}
+}
+
+// Close ends every session and closes the log, which stores what it has accepted.
+func (h *Hub) Close() error {
+	h.Sessions(func(s *Session) { s.Close(0) })
+	err := h.log.Close()
+	h.fan.close()
+	return err
+}

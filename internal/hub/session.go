@@ -1,0 +1,290 @@
+package hub
+
+import (
+	"context"
+	"crypto/rand"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Bounds of what a session can have under way.
+const (
+	maxOutstanding      = 256
+	maxOutstandingBytes = 1 << 20
+)
+
+// Session is one connected client, whatever its transport: its cursors, its grant, its members. Requests (Subscribe, …) come from one goroutine at a
+// time; Pull is called by one goroutine at a time, which may be another.
+type Session struct {
+	id  string
+	hub *Hub
+	// wake tells the transport that Pull has something. It must not block and may be called from anywhere, also under s.mu.
+	wake  func()
+	woken atomic.Bool
+	ctx   context.Context // ends with the session
+	end   context.CancelFunc
+
+	mu          sync.Mutex
+	grant       *Grant
+	expiry      *time.Timer
+	subs        map[string]*subscription
+	members     map[memberKey]struct{}
+	notices     []Event // answers and notices, before messages
+	outstanding int     // requests reserved and not yet answered to the socket
+	bytes       int     // of those
+	room        chan struct{}
+	closed      bool
+
+	readyMu sync.Mutex
+	ready   []*subscription // marked since the last Pull; at most one entry a subscription
+
+	// Pull's, under mu: subscriptions with something to emit, and those whose members are to be looked at.
+	active byOffset
+	due    []*subscription
+}
+
+type memberKey struct {
+	channel Channel
+	id      string
+}
+
+// NewSession starts a session. wake is called whenever Pull may have something new; it must not block.
+func (h *Hub) NewSession(g *Grant, wake func()) *Session {
+	s := &Session{
+		id: rand.Text(), hub: h, wake: wake, grant: g,
+		subs: map[string]*subscription{}, members: map[memberKey]struct{}{}, room: make(chan struct{}, 1),
+	}
+	s.ctx, s.end = context.WithCancel(context.Background())
+	s.mu.Lock()
+	s.watchExpiry()
+	s.mu.Unlock()
+	h.mu.Lock()
+	h.sessions[s] = struct{}{}
+	h.mu.Unlock()
+	return s
+}
+
+// ID is the session's id: unguessable, and public: it names the session in Publication.Exclude.
+func (s *Session) ID() string { return s.id }
+
+// Grant returns what the session may do just now.
+func (s *Session) Grant() *Grant {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.grant
+}
+
+// Wake tells the transport to Pull, once until it does.
+func (s *Session) Wake() {
+	if !s.woken.Swap(true) {
+		s.wake()
+	}
+}
+
+// SetGrant replaces the grant. Subscriptions and members that the new one does not allow end.
+func (s *Session) SetGrant(g *Grant) error {
+	s.mu.Lock()
+	if g.App != s.grant.App || g.Client != s.grant.Client {
+		s.mu.Unlock()
+		return Errorf(CodeUnauthorized, "the new token is for another app or client id; connect anew with it")
+	}
+	s.grant = g
+	s.watchExpiry()
+	for name, u := range s.subs {
+		if err := s.allowed(u); err != nil {
+			s.drop(u)
+			s.note(Event{Kind: EventUnsubscribed, Channel: name, Detail: &Detail{Err: err}})
+		}
+	}
+	var left []memberKey
+	for m := range s.members {
+		if g.Authorise(ActionPresence, m.channel.Name, s.hub.rule(m.channel)) != nil {
+			delete(s.members, m)
+			left = append(left, m)
+		}
+	}
+	s.mu.Unlock()
+	for _, m := range left {
+		s.hub.presence.Leave(m.channel, s.id, m.id)
+	}
+	return nil
+}
+
+func (s *Session) allowed(u *subscription) *Error {
+	rule := s.hub.rule(u.live.channel)
+	err := s.grant.Authorise(ActionSubscribe, u.live.channel.Name, rule)
+	if err == nil && u.presence {
+		err = s.grant.Authorise(ActionPresence, u.live.channel.Name, rule)
+	}
+	if err == nil {
+		return nil
+	}
+	shown, _ := Show(err)
+	return shown
+}
+
+// watchExpiry ends the session when its grant does. Called with mu held.
+func (s *Session) watchExpiry() {
+	if s.expiry != nil {
+		s.expiry.Stop()
+		s.expiry = nil
+	}
+	if g := s.grant; !g.Expires.IsZero() && !s.closed {
+		s.expiry = time.AfterFunc(time.Until(g.Expires), func() {
+			if s.Grant() == g {
+				s.End(Errorf(CodeTokenExpired, "the token expired at %s; connect with a fresh one", g.Expires.UTC().Format(time.RFC3339)))
+			}
+		})
+	}
+}
+
+// Reserve takes a place for the answer to a request of n bytes, waiting while too many answers have not been taken by the
+// client yet: who does not read is not read from. It fails when the session has ended. Each place is given back by one Answer or Release.
+func (s *Session) Reserve(n int) error {
+	for {
+		s.mu.Lock()
+		if s.closed {
+			s.mu.Unlock()
+			return Errorf(CodeUnavailable, "the session has ended")
+		}
+		if s.outstanding == 0 || s.outstanding < maxOutstanding && s.bytes < maxOutstandingBytes {
+			s.outstanding++
+			s.bytes += n
+			s.mu.Unlock()
+			return nil
+		}
+		s.mu.Unlock()
+		select {
+		case <-s.room:
+		case <-s.ctx.Done():
+		}
+	}
+}
+
+// Answer queues the answer to a request for which n bytes were reserved. The protocol knows what answer is; size is about what it
+// costs in memory until it is sent.
+func (s *Session) Answer(n int, answer any, size int) {
+	s.mu.Lock()
+	s.bytes += size - n
+	s.note(Event{Kind: EventAnswer, Detail: &Detail{Answer: answer, size: size}})
+	s.mu.Unlock()
+}
+
+// Release gives back a place without an answer.
+func (s *Session) Release(n int) {
+	s.mu.Lock()
+	s.release(n)
+	s.mu.Unlock()
+}
+
+func (s *Session) release(n int) {
+	s.outstanding--
+	s.bytes -= n
+	select {
+	case s.room <- struct{}{}:
+	default:
+	}
+}
+
+// note queues a notice. Called with mu held. Notices that no request of the client has reserved a place for are bounded by its subscriptions.
+func (s *Session) note(e Event) {
+	if s.closed {
+		return
+	}
+	s.notices = append(s.notices, e)
+	s.Wake()
+}
+
+// End asks the transport to say err to the client and to close the connection.
+func (s *Session) End(err *Error) {
+	s.mu.Lock()
+	s.note(Event{Kind: EventEnd, Detail: &Detail{Err: err}})
+	s.mu.Unlock()
+}
+
+// Goaway asks the client to connect again after a delay, and to go on until then.
+func (s *Session) Goaway(delay time.Duration, err *Error) {
+	s.mu.Lock()
+	s.note(Event{Kind: EventGoaway, Detail: &Detail{Err: err, Delay: delay}})
+	s.mu.Unlock()
+}
+
+// Enter makes the session stand for a member of a channel (action presence), or changes the member's data. member is the grant's
+// client id, or empty for that; others only for backends and anonymous clients. data is one JSON value or nil.
+func (s *Session) Enter(name, member string, data []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ch, key, err := s.member(name, member)
+	if err != nil {
+		return err
+	}
+	limits := s.hub.limits
+	if len(data) > limits.MemberBytes {
+		return Errorf(CodeLimit, "a member's data has %d bytes; the limit is %d", len(data), limits.MemberBytes)
+	}
+	if _, there := s.members[key]; !there && len(s.members) >= limits.Members {
+		return Errorf(CodeLimit, "this session is a member of %d channels; the limit is %d", len(s.members), limits.Members)
+	}
+	if s.closed {
+		return Errorf(CodeUnavailable, "the session has ended")
+	}
+	if err := s.hub.presence.Enter(ch, s.id, Member{ID: key.id, Data: data}); err != nil {
+		return err
+	}
+	s.members[key] = struct{}{}
+	return nil
+}
+
+// Leave ends what Enter began.
+func (s *Session) Leave(name, member string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ch, key, err := s.member(name, member)
+	if err != nil {
+		return err
+	}
+	delete(s.members, key)
+	s.hub.presence.Leave(ch, s.id, key.id)
+	return nil
+}
+
+func (s *Session) member(name, member string) (Channel, memberKey, error) {
+	ch, _, err := s.hub.authorise(s.grant, ActionPresence, name)
+	if err != nil {
+		return ch, memberKey{}, err
+	}
+	switch own := s.grant.Client; {
+	case member == "" && own == "":
+		return ch, memberKey{}, Errorf(CodeBadRequest, "member is missing: this credential has no client id, so name the member")
+	case member == "":
+		member = own
+	case member != own && own != "" && !s.grant.Server:
+		return ch, memberKey{}, Errorf(CodeForbidden, "member %q: a client can only be the member of its own client id %q", clip(member), clip(own))
+	case len(member) > MaxIDBytes:
+		return ch, memberKey{}, Errorf(CodeLimit, "a member id has %d bytes; the limit is %d", len(member), MaxIDBytes)
+	}
+	return ch, memberKey{ch, member}, nil
+}
+
+// Close ends the session: its cursors are gone, its members leave. lastHeard is when the client last gave a sign of life, in Unix milliseconds, so
+// that members stay for the grace; 0 says that the client said goodbye. Safe to call twice.
+func (s *Session) Close(lastHeard int64) {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return
+	}
+	s.closed = true
+	s.watchExpiry()
+	for _, u := range s.subs {
+		s.drop(u)
+	}
+	s.notices = nil
+	s.mu.Unlock()
+	s.end()
+	s.hub.presence.Lost(s.id, lastHeard)
+	s.hub.mu.Lock()
+	delete(s.hub.sessions, s)
+	s.hub.mu.Unlock()
+}

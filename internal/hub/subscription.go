@@ -1,0 +1,237 @@
+package hub
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// Bounds of what one session holds of messages that it has read from the log and not sent yet.
+const (
+	runMessages  = 256
+	heldBytes    = 256 << 10 // over all subscriptions that are behind
+	minPageBytes = 4 << 10
+)
+
+// subscription is a cursor of a session on a channel.
+type subscription struct {
+	session  *Session
+	live     *live
+	presence bool
+	slot     int // in live.subs; guarded by live.subsMu
+
+	marked atomic.Bool // is in session.ready
+
+	// The rest is guarded by session.mu.
+	gone     bool
+	active   bool     // is in session.active
+	pos      Position // of the last message sent
+	read     Position // of the last message in buf, or pos
+	verified bool     // the log has honoured read, or the tail has given it
+	reset    Reset    // to be told before buf; then pos is where reading goes on
+	buf      []*Message
+	gen      uint64 // of the tail, for index
+	index    uint64 // the tail's entry to take next
+	behind   bool   // index means nothing: read on from the log at read
+
+	due     bool   // is in session.due
+	known   bool   // a snapshot of the members was sent
+	seen    uint64 // changes of live.presence handled
+	version uint64 // of the members as sent
+}
+
+// From says where a subscription begins. At most one field is set; none: at the tail.
+type From struct {
+	After *Position
+	Last  int
+	Since time.Time
+}
+
+// Subscribe begins to follow a channel (action subscribe, and presence if asked for). made builds the answer, given where the
+// subscription begins and what the rule delivers; it comes before the channel's first message. An existing subscription is replaced. n is as for Answer.
+func (s *Session) Subscribe(name string, from From, presence bool, n int, made func(Position, Deliver) (answer any, size int)) error {
+	grant := s.Grant()
+	ch, rule, err := s.hub.authorise(grant, ActionSubscribe, name)
+	if err == nil && presence {
+		err = grant.Authorise(ActionPresence, name, rule)
+	}
+	if err != nil {
+		return err
+	}
+	if from.After != nil && from.After.Offset > MaxOffset {
+		return Errorf(CodeBadRequest, "offset %d: an offset is at most %d", from.After.Offset, uint64(MaxOffset))
+	}
+	u := &subscription{session: s, live: s.hub.registry.acquire(ch, rule), presence: presence}
+	if err = s.place(u, from); err == nil {
+		err = s.add(u, n, made)
+	}
+	if err != nil {
+		s.hub.registry.release(u.live)
+	}
+	return err
+}
+
+// place sets where u begins.
+func (s *Session) place(u *subscription, from From) error {
+	l := u.live
+	if err := l.start(s.ctx, s.hub.log); err != nil {
+		return err
+	}
+	u.behind = true
+	switch {
+	case from.After != nil:
+		u.read = *from.After
+	case from.Last > 0 || !from.Since.IsZero():
+		page, err := s.hub.log.Read(s.ctx, l.channel, Query{Last: from.Last, Since: from.Since, Limit: 1, Keep: l.rule.Load().Keep})
+		if err != nil {
+			return err
+		}
+		u.read = page.Start
+	default:
+		l.mu.RLock()
+		u.behind, u.verified, u.gen, u.index, u.read = false, true, l.tail.gen, l.tail.next, l.tail.head
+		l.mu.RUnlock()
+	}
+	u.pos = u.read
+	return nil
+}
+
+// add makes u the session's subscription of its channel.
+func (s *Session) add(u *subscription, n int, made func(Position, Deliver) (any, int)) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	name := u.live.channel.Name
+	old := s.subs[name]
+	switch {
+	case s.closed:
+		return Errorf(CodeUnavailable, "the session has ended")
+	case old == nil && len(s.subs) >= s.hub.limits.Subscriptions:
+		return Errorf(CodeLimit, "this session has %d subscriptions; the limit is %d", len(s.subs), s.hub.limits.Subscriptions)
+	}
+	// The grant may have been replaced since it was asked.
+	if err := s.allowed(u); err != nil {
+		return err
+	}
+	if old != nil {
+		s.drop(old)
+	}
+	s.subs[name] = u
+	answer, size := made(u.pos, u.live.rule.Load().Deliver)
+	s.bytes += size - n
+	s.note(Event{Kind: EventAnswer, Channel: name, Detail: &Detail{Answer: answer, size: size}})
+	u.live.join(u)
+	u.mark()
+	s.Wake()
+	return nil
+}
+
+// Unsubscribe ends a subscription. Nothing of the channel follows its answer. n is as for Answer.
+func (s *Session) Unsubscribe(name string, n int, answer any, size int) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u := s.subs[name]
+	if u == nil {
+		return Errorf(CodeNotSubscribed, "this session is not subscribed to %q", clip(name))
+	}
+	s.drop(u)
+	s.bytes += size - n
+	s.note(Event{Kind: EventAnswer, Channel: name, Detail: &Detail{Answer: answer, size: size}})
+	return nil
+}
+
+// drop forgets a subscription. Called with mu held.
+func (s *Session) drop(u *subscription) {
+	u.gone = true
+	u.buf = nil
+	u.live.leave(u)
+	s.hub.registry.release(u.live)
+	if name := u.live.channel.Name; s.subs[name] == u {
+		delete(s.subs, name)
+	}
+}
+
+// Cursors returns the position of each subscription: behind the last message that Pull has returned.
+func (s *Session) Cursors() map[string]Position {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make(map[string]Position, len(s.subs))
+	for name, u := range s.subs {
+		all[name] = u.pos
+	}
+	return all
+}
+
+// mark puts u among its session's ready ones, and reports whether it was not there. The caller wakes the session.
+func (u *subscription) mark() bool {
+	if u.marked.Swap(true) {
+		return false
+	}
+	s := u.session
+	s.readyMu.Lock()
+	s.ready = append(s.ready, u)
+	s.readyMu.Unlock()
+	return true
+}
+
+// fill takes the next run of messages from the tail. It reports whether the log has to be read first. Called with session.mu held.
+func (u *subscription) fill(most int) (behind bool) {
+	l := u.live
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	t := &l.tail
+	if u.gen != t.gen {
+		u.behind, u.verified, u.gen = true, false, t.gen
+	}
+	if u.behind || u.index < t.first {
+		n, ok := t.seek(u.read, u.verified)
+		if u.behind = !ok; u.behind {
+			return true
+		}
+		u.index = n
+	}
+	if l.rule.Load().Deliver == DeliverLatest {
+		if m := t.newest(u.index); m != nil && !u.has(m) {
+			u.take(m)
+		}
+		u.index = t.next
+		return false
+	}
+	for ; u.index < t.next && len(u.buf) < most; u.index++ {
+		if m := t.at(u.index); !u.has(m) {
+			u.take(m)
+		}
+	}
+	return false
+}
+
+// has reports whether the cursor is behind m already: the log may show a message before the tail gets it.
+func (u *subscription) has(m *Message) bool {
+	return !m.Ephemeral && m.Epoch == u.read.Epoch && m.Offset <= u.read.Offset
+}
+
+func (u *subscription) take(m *Message) {
+	u.buf = append(u.buf, m)
+	if !m.Ephemeral {
+		u.read = m.Position()
+	}
+}
+
+// accept takes a page that was read from the log at u.read.
+func (u *subscription) accept(p Page) {
+	u.live.know(p.Head)
+	u.verified = true
+	if p.Reset != "" {
+		u.reset, u.pos = p.Reset, p.Start
+	}
+	if u.live.rule.Load().Deliver != DeliverLatest {
+		u.read = p.Start
+	}
+	for _, m := range p.Messages {
+		if !u.has(m) {
+			u.take(m)
+		}
+	}
+	// A cursor behind which the log keeps nothing is as good as the head.
+	if len(u.buf) == 0 {
+		u.read = p.Head
+	}
+}

@@ -1,0 +1,323 @@
+package websocket
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/snoserver/sno/internal/wire"
+)
+
+// Options of an Endpoint.
+type Options struct {
+	// Subprotocol is offered; a client that asks only for others is refused.
+	Subprotocol string
+	// MessageBytes is the largest message that is handed over.
+	MessageBytes int64
+	// TooLargeCode closes a connection whose message is more than twice that.
+	TooLargeCode int
+	// AllowOrigin decides about browsers' pages, by the Origin header.
+	AllowOrigin func(*http.Request) bool
+}
+
+// Endpoint accepts WebSocket connections.
+type Endpoint struct {
+	o        Options
+	upgrader websocket.Upgrader
+}
+
+var writeBuffers = &sync.Pool{}
+
+// New makes an Endpoint.
+func New(o Options) *Endpoint {
+	return &Endpoint{o: o, upgrader: websocket.Upgrader{
+		ReadBufferSize: 4096, WriteBufferSize: 4096, WriteBufferPool: writeBuffers,
+		Subprotocols: []string{o.Subprotocol}, CheckOrigin: o.AllowOrigin, HandshakeTimeout: 10 * time.Second,
+		Error: refuse,
+	}}
+}
+
+func refuse(w http.ResponseWriter, _ *http.Request, status int, reason error) {
+	w.Header().Set("Sec-Websocket-Version", "13")
+	text := reason.Error()
+	if status == http.StatusForbidden {
+		text = "this page's origin may not connect; add it to the server's origins"
+	}
+	http.Error(w, text, status)
+}
+
+// Serve upgrades a request and moves messages until the connection ends. An error means that the request was refused and answered.
+func (e *Endpoint) Serve(w http.ResponseWriter, r *http.Request, handler func(wire.Conn) wire.Handler) error {
+	asked := websocket.Subprotocols(r)
+	if len(asked) > 0 && !contains(asked, e.o.Subprotocol) {
+		err := errors.New("none of the subprotocols asked for is spoken here; ask for " + e.o.Subprotocol)
+		refuse(w, r, http.StatusBadRequest, err)
+		return err
+	}
+	ws, err := e.upgrader.Upgrade(w, r, nil)
+	if err != nil {
+		return err
+	}
+	c := &conn{ws: ws, o: &e.o, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	c.heard()
+	c.handler = handler(c)
+	c.run()
+	return nil
+}
+
+func contains(list []string, s string) bool {
+	for _, l := range list {
+		if l == s {
+			return true
+		}
+	}
+	return false
+}
+
+// conn is one connection. The reader is the goroutine of Serve.
+type conn struct {
+	ws        *websocket.Conn
+	o         *Options
+	handler   wire.Handler
+	wake      chan struct{}
+	done      chan struct{} // closed when the reader has ended
+	lastHeard atomic.Int64  // Unix nanoseconds
+	goodbye   bool          // the peer closed in order; the reader's
+	watch     *time.Timer
+	watchMu   sync.Mutex
+}
+
+func (c *conn) heard() { c.lastHeard.Store(time.Now().UnixNano()) }
+
+// Wake implements wire.Conn.
+func (c *conn) Wake() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Close implements wire.Conn. The closing handshake is begun and not waited for: the peer may be gone.
+func (c *conn) Close(code int, reason string) {
+	go func() {
+		c.sayClose(code, reason)
+		c.ws.Close()
+	}()
+}
+
+func (c *conn) sayClose(code int, reason string) {
+	_ = c.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, clip(reason)), time.Now().Add(time.Second))
+}
+
+// clip cuts a close reason to what a control frame can hold (RFC 6455 §5.5: 125 bytes with the code).
+func clip(reason string) string {
+	const most = 123
+	if len(reason) <= most {
+		return reason
+	}
+	n := most
+	for n > 0 && !utf8.RuneStart(reason[n]) {
+		n--
+	}
+	return reason[:n]
+}
+
+func (c *conn) run() {
+	c.ws.SetPongHandler(func(string) error { c.heard(); return nil })
+	ping := c.ws.PingHandler()
+	c.ws.SetPingHandler(func(s string) error { c.heard(); return ping(s) })
+	c.startWatch()
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		c.write()
+	}()
+	c.read()
+	close(c.done)
+	c.stopWatch()
+	c.ws.Close()
+	<-written
+	var last time.Time
+	if !c.goodbye {
+		last = time.Unix(0, c.lastHeard.Load())
+	}
+	c.handler.Closed(last)
+}
+
+var readBuffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// keptBuffer is the largest buffer that goes back to a pool: one huge message must not pin its memory.
+const keptBuffer = 256 << 10
+
+func (c *conn) read() {
+	for {
+		kind, r, err := c.ws.NextReader()
+		if err != nil {
+			c.goodbye = websocket.IsCloseError(err, websocket.CloseNormalClosure, websocket.CloseGoingAway)
+			return
+		}
+		if !c.receive(kind == websocket.BinaryMessage, r) {
+			return
+		}
+	}
+}
+
+// receive reads one message and hands it over.
+func (c *conn) receive(binary bool, r io.Reader) bool {
+	buf := readBuffers.Get().(*[]byte)
+	defer func() {
+		if cap(*buf) <= keptBuffer {
+			readBuffers.Put(buf)
+		}
+	}()
+	msg, err := c.readUpTo((*buf)[:0], r)
+	*buf = msg
+	switch {
+	case err == nil && int64(len(msg)) <= c.o.MessageBytes:
+		c.handler.Receive(msg, binary)
+	case err == nil:
+		rest, err := io.Copy(io.Discard, io.LimitReader(r, c.o.MessageBytes))
+		if err != nil {
+			return false
+		}
+		if rest == c.o.MessageBytes {
+			c.sayClose(c.o.TooLargeCode, "the message is far too large; see the limits in welcome")
+			return false
+		}
+		c.handler.TooLarge(int64(len(msg)) + rest)
+	}
+	return err == nil
+}
+
+// readUpTo reads until the end of the message or one byte more than is allowed. Each piece is a sign of life.
+func (c *conn) readUpTo(buf []byte, r io.Reader) ([]byte, error) {
+	most := int(c.o.MessageBytes) + 1
+	for len(buf) < most {
+		if len(buf) == cap(buf) {
+			buf = append(buf, 0)[:len(buf)]
+		}
+		n, err := r.Read(buf[len(buf):min(cap(buf), most)])
+		buf = buf[:len(buf)+n]
+		c.heard()
+		if errors.Is(err, io.EOF) {
+			return buf, nil
+		}
+		if err != nil {
+			return buf, err
+		}
+	}
+	return buf, nil
+}
+
+var outBuffers = sync.Pool{New: func() any { return new([]byte) }}
+
+func (c *conn) write() {
+	for {
+		select {
+		case <-c.wake:
+			if !c.flush() {
+				return
+			}
+		case <-c.done:
+			return
+		}
+	}
+}
+
+// flush writes what can be pulled until nothing is left. A buffer is borrowed for that time only.
+func (c *conn) flush() bool {
+	buf := outBuffers.Get().(*[]byte)
+	defer func() {
+		if cap(*buf) <= keptBuffer {
+			outBuffers.Put(buf)
+		}
+	}()
+	for {
+		out, next := c.handler.Pull((*buf)[:0])
+		*buf = out
+		if len(out) > 0 {
+			if err := c.ws.WriteMessage(websocket.TextMessage, out); err != nil {
+				c.ws.Close()
+				return false
+			}
+		}
+		if next.End != 0 {
+			c.sayClose(next.End, next.Reason)
+			c.linger()
+			return false
+		}
+		if !next.More {
+			return true
+		}
+	}
+}
+
+// linger gives the peer a moment to answer the closing handshake, so that it reads everything before the connection is reset.
+func (c *conn) linger() {
+	t := time.NewTimer(2 * time.Second)
+	defer t.Stop()
+	select {
+	case <-c.done:
+	case <-t.C:
+	}
+	c.ws.Close()
+}
+
+func (c *conn) startWatch() {
+	c.watchMu.Lock()
+	defer c.watchMu.Unlock()
+	c.watch = time.AfterFunc(wire.Heartbeat, c.beat)
+}
+
+func (c *conn) stopWatch() {
+	c.watchMu.Lock()
+	defer c.watchMu.Unlock()
+	c.watch.Stop()
+	c.watch = nil
+}
+
+func (c *conn) again(d time.Duration, f func()) {
+	c.watchMu.Lock()
+	defer c.watchMu.Unlock()
+	if c.watch != nil {
+		c.watch = time.AfterFunc(d, f)
+	}
+}
+
+// beat gives a sign of life and asks for one. A ping that finds no room is not needed: then bytes are on their way.
+func (c *conn) beat() {
+	asked := time.Now()
+	c.handler.Heartbeat()
+	_ = c.ws.WriteControl(websocket.PingMessage, nil, asked.Add(time.Second))
+	c.again(wire.Patience, func() { c.check(asked) })
+}
+
+// check ends the connection if neither the peer nor its network has given a sign since it was asked.
+func (c *conn) check(asked time.Time) {
+	if c.lastHeard.Load() < asked.UnixNano() && !draining(c.ws.NetConn()) {
+		c.ws.Close()
+		return
+	}
+	c.again(wire.Heartbeat-wire.Patience, c.beat)
+}
+
+// tcpOf returns the TCP connection under nc, if it is one.
+func tcpOf(nc net.Conn) *net.TCPConn {
+	for {
+		switch c := nc.(type) {
+		case *net.TCPConn:
+			return c
+		case interface{ NetConn() net.Conn }:
+			nc = c.NetConn()
+		default:
+			return nil
+		}
+	}
+}

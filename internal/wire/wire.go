@@ -1,0 +1,52 @@
+// Package wire moves messages between a connection and a protocol's handler, and knows the meaning of none.
+//
+// Guarantees, for every transport:
+//
+//   - Receive, TooLarge and Closed of a Handler are called one at a time. Pull is called one at a time, but beside those.
+//   - Bytes are pulled when the socket can take them. A slow peer is not asked faster, and nothing is queued for it here.
+//   - While Receive runs nothing more is read from the peer.
+//   - A peer that is only slow is not cut off: a connection ends for silence when nothing was heard for Heartbeat + Patience and
+//     the network gives no sign of the peer either.
+//   - Closed is called exactly once, after the last Receive.
+//
+// How bytes leave (a goroutine a connection, an epoll loop) is the transport's own matter: nothing above this package may depend on it.
+package wire
+
+import "time"
+
+// Heartbeat is how often the server gives a sign of life: proxies cut idle connections at 50 to 60 s.
+const Heartbeat = 25 * time.Second
+
+// Patience is how long after a sign of life the peer's answer may take.
+const Patience = 10 * time.Second
+
+// Handler is the protocol's side of one connection.
+type Handler interface {
+	// Receive handles one message from the peer; msg is valid until it returns. It may block: then nothing is read.
+	Receive(msg []byte, binary bool)
+	// TooLarge says that a message of size bytes was read and thrown away.
+	TooLarge(size int64)
+	// Pull appends the next outgoing message to dst. Nothing appended: there is none until Conn.Wake. End asks to close after what was appended.
+	Pull(dst []byte) (out []byte, next Next)
+	// Heartbeat is called every Heartbeat, for protocols that say something of their own.
+	Heartbeat()
+	// Closed says that the connection is over. lastHeard is when the peer last gave a sign of life; zero if it said goodbye.
+	Closed(lastHeard time.Time)
+}
+
+// Next says what follows a Pull.
+type Next struct {
+	// More: Pull again at once.
+	More bool
+	// End: close the connection with this code and reason. 0: go on.
+	End    int
+	Reason string
+}
+
+// Conn is the transport's side of one connection. Its methods may be called from anywhere and do not block.
+type Conn interface {
+	// Wake says that Pull may have something.
+	Wake()
+	// Close ends the connection with a code, without waiting for what could still be pulled.
+	Close(code int, reason string)
+}
