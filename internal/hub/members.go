@@ -32,6 +32,7 @@ type roster struct {
 	members map[string]*member
 	version uint64
 	changes []Change // the newest, oldest first
+	retired bool     // is in members.empty
 }
 
 type member struct {
@@ -115,7 +116,7 @@ func (p *members) leave(session string, key memberKey) {
 	delete(r.members, key.id)
 	p.change(key.channel, r, MemberLeft, Member{ID: key.id, Data: m.data})
 	if len(r.members) == 0 {
-		p.retire(key.channel)
+		p.retire(key.channel, r)
 	}
 }
 
@@ -126,14 +127,18 @@ func (p *members) forget(session string, key memberKey) {
 }
 
 // retire keeps the roster of a channel without members for a while.
-func (p *members) retire(ch Channel) {
-	p.empty = append(p.empty, ch)
+func (p *members) retire(ch Channel, r *roster) {
+	if !r.retired {
+		r.retired = true
+		p.empty = append(p.empty, ch)
+	}
 	if len(p.empty) <= keptRosters {
 		return
 	}
 	oldest := p.empty[0]
 	p.empty = p.empty[1:]
-	if r := p.rosters[oldest]; r != nil && len(r.members) == 0 {
+	p.rosters[oldest].retired = false
+	if len(p.rosters[oldest].members) == 0 {
 		delete(p.rosters, oldest)
 	}
 }

@@ -75,6 +75,9 @@ func (s *Session) Grant() *Grant {
 	return s.grant
 }
 
+// Context ends with the session.
+func (s *Session) Context() context.Context { return s.ctx }
+
 // Wake tells the transport to Pull, once until it does.
 func (s *Session) Wake() {
 	if !s.woken.Swap(true) {

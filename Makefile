@@ -1,0 +1,29 @@
+GO       ?= go
+LINT     := bin/golangci-lint
+LINT_VER := v2.15.0
+
+.PHONY: all fmt lint test deps race short vectors browser fuzz bench soak build clean
+
+all: fmt lint test ## format, lint, test
+
+fmt: ; gofmt -w cmd internal bench
+
+lint: $(LINT) ; $(LINT) run ./...
+
+test: deps ; $(GO) vet ./... && $(GO) test -race -shuffle=on -timeout 20m ./...
+
+deps: ; sh .ci/deps
+
+build: ; $(GO) build -o bin/sno ./cmd/sno
+
+vectors: ; $(GO) test -race -run Vectors ./internal/...
+
+browser: deps ; $(GO) test -race -run Browser ./internal/...
+
+fuzz: ; sh .ci/fuzz 60s
+
+bench: ; $(GO) test -run '^$$' -bench . ./internal/...
+
+clean: ; rm -rf bin
+
+$(LINT): ; GOBIN=$(CURDIR)/bin $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VER)

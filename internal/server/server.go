@@ -1,0 +1,152 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/snoserver/sno/internal/api"
+	"github.com/snoserver/sno/internal/auth"
+	"github.com/snoserver/sno/internal/config"
+	"github.com/snoserver/sno/internal/dashboard"
+	"github.com/snoserver/sno/internal/hub"
+	"github.com/snoserver/sno/internal/protocol/native"
+	"github.com/snoserver/sno/internal/store/local"
+	"github.com/snoserver/sno/internal/wire"
+	"github.com/snoserver/sno/internal/wire/websocket"
+)
+
+// lastWords is how long closing connections have to say goodbye when the drain is over.
+const lastWords = 3 * time.Second
+
+// Server is one process of Snö.
+type Server struct {
+	cfg      config.Config
+	log      *slog.Logger
+	listener net.Listener
+	hub      *hub.Hub
+	auth     *auth.Authenticator
+	http     *http.Server
+	conns    sync.WaitGroup // WebSocket connections, which net/http does not count
+}
+
+// New listens and opens the log. Nothing is served until Run.
+func New(cfg config.Config, log *slog.Logger) (*Server, error) {
+	s := &Server{cfg: cfg, log: log}
+	var err error
+	if s.auth, err = auth.New(cfg.AuthApps()); err != nil {
+		return nil, err
+	}
+	if s.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
+		return nil, fmt.Errorf("listen on %s: %w; is another server running there? choose another address with --listen", cfg.Listen, err)
+	}
+	if s.hub, err = hub.New(hub.Options{Open: s.openLog, Limits: cfg.HubLimits(), Grace: cfg.Presence.Grace.Duration(), Logger: log}); err != nil {
+		s.listener.Close()
+		return nil, err
+	}
+	s.hub.SetApps(cfg.HubApps())
+	s.http = &http.Server{Handler: s.routes(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
+	return s, nil
+}
+
+func (s *Server) openLog(sink hub.Sink) (hub.Log, error) {
+	o, err := s.cfg.StoreOptions()
+	if err != nil {
+		return nil, err
+	}
+	o.Sink, o.Logger = sink, s.log
+	return local.Open(o)
+}
+
+// URL is where the server listens.
+func (s *Server) URL() string { return "http://" + s.listener.Addr().String() }
+
+func (s *Server) routes() http.Handler {
+	protocol := &native.Protocol{Hub: s.hub, Credentials: s.auth, Logger: s.log}
+	endpoint := websocket.New(websocket.Options{
+		Subprotocol: "sno.v1", MessageBytes: protocol.FrameBytes(), TooLargeCode: int(hub.CodeFrameTooLarge),
+		AllowOrigin: originCheck(s.cfg.Origins, s.cfg.Dev),
+	})
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/ws", func(w http.ResponseWriter, r *http.Request) { s.serveWebSocket(w, r, endpoint, protocol) })
+	mux.Handle("/v1/", api.New(s.hub, s.auth, s.log))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	if !s.cfg.Dev {
+		return mux
+	}
+	mux.Handle("/", dashboard.Handler(dashboard.Config{App: s.cfg.Apps[0].ID, Key: s.cfg.Apps[0].Keys[0].ID}))
+	return loopbackHost(mux)
+}
+
+func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request, endpoint *websocket.Endpoint, protocol *native.Protocol) {
+	s.conns.Add(1)
+	defer s.conns.Done()
+	var grant *hub.Grant
+	if r.Header.Get("Authorization") != "" {
+		g, err := s.auth.Request(r)
+		if err != nil {
+			shown, _ := hub.Show(err)
+			http.Error(w, shown.Text, http.StatusUnauthorized)
+			return
+		}
+		grant = g
+	}
+	err := endpoint.Serve(w, r, func(c wire.Conn) wire.Handler { return protocol.Handler(c, grant) })
+	if err != nil {
+		s.log.Debug("refused a WebSocket", "remote", r.RemoteAddr, "error", err)
+	}
+}
+
+// Run serves until ctx ends, then drains and closes everything.
+func (s *Server) Run(ctx context.Context) error {
+	failed := make(chan error, 1)
+	go func() { failed <- s.http.Serve(s.listener) }()
+	select {
+	case err := <-failed:
+		return errors.Join(err, s.hub.Close())
+	case <-ctx.Done():
+	}
+	s.drain()
+	return s.hub.Close()
+}
+
+// drain lets every client go at a time of its own, then ends what is left.
+func (s *Server) drain() {
+	window := s.cfg.Drain.Duration()
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		ctx, cancel := context.WithTimeout(context.Background(), window+lastWords)
+		defer cancel()
+		if err := s.http.Shutdown(ctx); err != nil {
+			s.log.Warn("requests did not end in time", "error", err)
+			s.http.Close()
+		}
+	}()
+	goaway := hub.Errorf(hub.CodeGoaway, "the server is shutting down; connect again after the delay")
+	s.hub.Sessions(func(c *hub.Session) {
+		delay := time.Duration(0)
+		if window > 0 {
+			delay = rand.N(window)
+		}
+		c.Goaway(delay, goaway)
+		time.AfterFunc(delay, func() { c.End(goaway) })
+	})
+	gone := make(chan struct{})
+	go func() {
+		s.conns.Wait()
+		close(gone)
+	}()
+	select {
+	case <-gone:
+	case <-time.After(window + lastWords):
+		s.log.Warn("some clients did not go in time")
+	}
+	<-stopped
+}
