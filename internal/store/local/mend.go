@@ -1,0 +1,161 @@
+package local
+
+import (
+	"errors"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/snoserver/sno/internal/hub"
+)
+
+const (
+	mendFirst = 50 * time.Millisecond // before the store is opened again after a failure
+	mendMost  = 5 * time.Second       // and after many
+)
+
+// onFail is called once an instance, when its fence closes, with whatever locks Pebble holds.
+func (l *Log) onFail(in *instance, err error) {
+	if l.queue.isClosed() {
+		return
+	}
+	select {
+	case l.broken <- in:
+	default: // one that never came into use while mend is busy with another: mend sees its error
+	}
+}
+
+// refusal is the answer to an append that finds the store broken.
+func (l *Log) refusal(failed error) error {
+	if vfs.IsNoSpaceError(failed) {
+		return hub.Errorf(hub.CodeDiskFull, "the disk of %s was full when a message was written; nothing was stored: free some space, the store "+
+			"then goes on by itself", l.o.Dir)
+	}
+	return hub.Errorf(hub.CodeUnavailable, "the store in %s could not write (%v) and is being opened again; nothing was stored: try again shortly",
+		l.o.Dir, failed)
+}
+
+// unavailable is the answer to an append that the store broke under.
+func (l *Log) unavailable(failed error) error {
+	return hub.Errorf(hub.CodeUnavailable, "the store in %s could not write (%v); the message may or may not be stored: send it again with the same id",
+		l.o.Dir, failed)
+}
+
+// mend opens the store again whenever it has broken.
+func (l *Log) mend() {
+	for {
+		select {
+		case <-l.closing:
+			return
+		case broken := <-l.broken:
+			if broken != l.inst.Load() {
+				continue // an attempt of ours
+			}
+			l.o.Logger.Error("store: a write failed; nothing is stored until the store has been opened again, reads go on",
+				"dir", l.o.Dir, "err", broken.fence.failed())
+			if !l.replace() {
+				return
+			}
+			l.o.Logger.Info("store: opened again", "dir", l.o.Dir)
+		}
+	}
+}
+
+// replace opens an instance in place of the one that is broken, however often it takes. False: the log is closing.
+func (l *Log) replace() bool {
+	if !l.barrier() {
+		return false
+	}
+	timer := time.NewTimer(mendFirst)
+	defer timer.Stop()
+	said := ""
+	for wait := mendFirst; ; wait = min(2*wait, mendMost) {
+		select {
+		case <-l.closing:
+			return false
+		case <-timer.C:
+		}
+		err := l.space.check(0)
+		if err == nil {
+			var in *instance
+			if in, err = openInstance(&l.o, l.dir, l.acked.Load(), l.onFail); err == nil {
+				return l.adopt(in)
+			}
+		} else {
+			wait = min(wait, 10*mendFirst) // asking costs nothing
+		}
+		if err.Error() != said {
+			said = err.Error()
+			l.o.Logger.Error("store: not opened again yet", "dir", l.o.Dir, "err", err)
+		}
+		timer.Reset(wait)
+	}
+}
+
+// barrier returns when all batches in flight are finished, so that acked is final. False: the log is closing.
+func (l *Log) barrier() bool {
+	done := make(chan struct{})
+	return l.queue.command(func(c *committer) { c.b.after = append(c.b.after, func(error) { close(done) }) }) && l.wait(done)
+}
+
+func (l *Log) wait(done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	case <-l.closing:
+		// Commands that were queued are still run, but nobody is interested any more.
+		return false
+	}
+}
+
+// adopt puts an instance into use, at a place in the log's order.
+func (l *Log) adopt(in *instance) bool {
+	done := make(chan struct{})
+	ok := l.queue.command(func(c *committer) {
+		c.in = in
+		c.sequence = max(c.sequence, in.meta.sequence)
+		c.began = c.sequence
+		c.now = max(c.now, in.meta.time)
+		c.b.after = append(c.b.after, func(error) {
+			old := l.inst.Swap(in)
+			l.acked.Store(in.meta.sequence)
+			l.o.Sink.Resync() // messages of batches that failed may turn out to be stored
+			old.fence.open()
+			go l.retire(old)
+			close(done)
+		})
+	})
+	if !ok {
+		in.fence.open()
+		l.retire(in)
+		return false
+	}
+	<-done // also while closing: it is Close that closes the instance
+	return true
+}
+
+func (l *Log) retire(old *instance) {
+	if err := old.close(); err != nil && !errors.Is(err, pebble.ErrClosed) {
+		l.o.Logger.Debug("store: closing what failed", "dir", l.o.Dir, "err", err)
+	}
+}
+
+// syncLoop syncs what SyncInterval has acknowledged without.
+func (l *Log) syncLoop() {
+	t := time.NewTicker(l.o.Interval)
+	defer t.Stop()
+	synced := l.acked.Load()
+	for {
+		select {
+		case <-l.closing:
+			return
+		case <-t.C:
+			if now := l.acked.Load(); now != synced {
+				synced = now
+				in := l.inst.Load()
+				in.use(func() error { return in.db.LogData(nil, pebble.Sync) })
+			}
+		}
+	}
+}
