@@ -55,13 +55,13 @@ func New(cfg config.Config, log *slog.Logger) (*Server, error) {
 	return s, nil
 }
 
+var syncModes = map[string]local.Sync{"always": local.SyncAlways, "interval": local.SyncInterval, "never": local.SyncNever}
+
 func (s *Server) openLog(sink hub.Sink) (hub.Log, error) {
-	o, err := s.cfg.StoreOptions()
-	if err != nil {
-		return nil, err
-	}
-	o.Sink, o.Logger = sink, s.log
-	return local.Open(o)
+	return local.Open(local.Options{
+		Dir: s.cfg.Data, Sink: sink, Logger: s.log,
+		Sync: syncModes[s.cfg.Store.Sync], Interval: s.cfg.Store.Interval.Duration(),
+	})
 }
 
 // URL is where the server listens.
