@@ -1,0 +1,273 @@
+package websocket
+
+import (
+	"bytes"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"go.uber.org/goleak"
+
+	"github.com/snoserver/sno/internal/wire"
+)
+
+const (
+	limit    = 1000
+	patience = 10 * time.Second
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// echo sends back what it gets, in capitals where it was binary, and writes down the rest.
+type echo struct {
+	conn wire.Conn
+
+	mu       sync.Mutex
+	out      [][]byte
+	end      wire.Next
+	tooLarge []int64
+	closed   chan time.Time
+	block    chan struct{} // Receive waits for it when set
+}
+
+func (e *echo) Receive(msg []byte, binary bool) {
+	if e.block != nil {
+		<-e.block
+	}
+	if binary {
+		msg = bytes.ToUpper(msg)
+	}
+	e.send(string(msg))
+}
+
+func (e *echo) send(s string) {
+	e.mu.Lock()
+	e.out = append(e.out, []byte(s))
+	e.mu.Unlock()
+	e.conn.Wake()
+}
+
+func (e *echo) TooLarge(size int64) {
+	e.mu.Lock()
+	e.tooLarge = append(e.tooLarge, size)
+	e.mu.Unlock()
+	e.send("too large")
+}
+
+func (e *echo) Pull(dst []byte) ([]byte, wire.Next) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.out) == 0 {
+		return dst, e.end
+	}
+	dst = append(dst, e.out[0]...)
+	e.out = e.out[1:]
+	return dst, wire.Next{More: len(e.out) > 0 || e.end.End != 0}
+}
+
+func (e *echo) Heartbeat()            {}
+func (e *echo) Closed(last time.Time) { e.closed <- last }
+func (e *echo) finish(end wire.Next)  { e.mu.Lock(); e.end = end; e.mu.Unlock(); e.conn.Wake() }
+func (e *echo) wait(t *testing.T) time.Time {
+	t.Helper()
+	select {
+	case last := <-e.closed:
+		return last
+	case <-time.After(patience):
+		t.Fatal("the handler was not told that the connection is over")
+		return time.Time{}
+	}
+}
+
+// serve starts an endpoint and returns its address and the handlers of its connections.
+func serve(t *testing.T, block chan struct{}) (url string, handlers chan *echo) {
+	t.Helper()
+	handlers = make(chan *echo, 10)
+	e := New(Options{Subprotocol: "test.v1", MessageBytes: limit, TooLargeCode: 4004, AllowOrigin: func(r *http.Request) bool { return r.Header.Get("Origin") != "http://evil.example" }})
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = e.Serve(w, r, func(c wire.Conn) wire.Handler {
+			h := &echo{conn: c, closed: make(chan time.Time, 1), block: block}
+			handlers <- h
+			return h
+		})
+	}))
+	t.Cleanup(srv.Close)
+	return "ws" + strings.TrimPrefix(srv.URL, "http"), handlers
+}
+
+func dial(t *testing.T, url string) *websocket.Conn {
+	t.Helper()
+	ws, _, err := (&websocket.Dialer{Subprotocols: []string{"test.v1"}}).Dial(url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ws.Close() })
+	return ws
+}
+
+func expect(t *testing.T, ws *websocket.Conn, want string) {
+	t.Helper()
+	_ = ws.SetReadDeadline(time.Now().Add(patience))
+	_, got, err := ws.ReadMessage()
+	if err != nil || string(got) != want {
+		t.Fatalf("got %.50q, %v; want %.50q", got, err, want)
+	}
+}
+
+func TestMessages(t *testing.T) {
+	url, _ := serve(t, nil)
+	ws := dial(t, url)
+	for _, test := range []struct {
+		kind       int
+		send, want string
+	}{
+		{websocket.TextMessage, "hello", "hello"},
+		{websocket.BinaryMessage, "hello", "HELLO"},
+		{websocket.TextMessage, strings.Repeat("x", limit), strings.Repeat("x", limit)},
+		{websocket.TextMessage, strings.Repeat("x", limit+1), "too large"},
+		{websocket.TextMessage, strings.Repeat("x", 2*limit), "too large"},
+		{websocket.TextMessage, "still there", "still there"},
+	} {
+		if err := ws.WriteMessage(test.kind, []byte(test.send)); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, ws, test.want)
+	}
+}
+
+func TestFarTooLargeCloses(t *testing.T) {
+	url, handlers := serve(t, nil)
+	ws := dial(t, url)
+	if err := ws.WriteMessage(websocket.TextMessage, make([]byte, 3*limit)); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err := ws.ReadMessage()
+	if !websocket.IsCloseError(err, 4004) {
+		t.Errorf("the close was %v", err)
+	}
+	(<-handlers).wait(t)
+}
+
+func TestEndComesAfterWhatWasPulled(t *testing.T) {
+	url, handlers := serve(t, nil)
+	ws := dial(t, url)
+	h := <-handlers
+	h.send("last")
+	h.finish(wire.Next{End: 4200, Reason: strings.Repeat("ä", 100)})
+	expect(t, ws, "last")
+	_, _, err := ws.ReadMessage()
+	if closed, ok := errors.AsType[*websocket.CloseError](err); !ok || closed.Code != 4200 || !strings.HasPrefix(closed.Text, "ää") {
+		t.Errorf("the close was %v", err)
+	}
+	h.wait(t)
+}
+
+func TestGoodbyeIsNotSilence(t *testing.T) {
+	url, handlers := serve(t, nil)
+	for name, test := range map[string]struct {
+		end     func(*websocket.Conn)
+		goodbye bool
+	}{
+		"closed in order": {func(ws *websocket.Conn) {
+			_ = ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""), time.Now().Add(patience))
+		}, true},
+		"cut": {func(ws *websocket.Conn) { ws.Close() }, false},
+	} {
+		before := time.Now()
+		ws := dial(t, url)
+		test.end(ws)
+		last := (<-handlers).wait(t)
+		if last.IsZero() != test.goodbye || !test.goodbye && last.Before(before) {
+			t.Errorf("%s: last heard %v", name, last)
+		}
+	}
+}
+
+func TestWhileReceiveRunsNothingIsRead(t *testing.T) {
+	block := make(chan struct{})
+	url, handlers := serve(t, block)
+	ws := dial(t, url)
+	h := <-handlers
+	if err := ws.WriteMessage(websocket.TextMessage, []byte("first")); err != nil {
+		t.Fatal(err)
+	}
+	// The peer can write only so much as the sockets hold.
+	filler := make([]byte, limit)
+	stalled := false
+	for range 100_000 {
+		_ = ws.SetWriteDeadline(time.Now().Add(300 * time.Millisecond))
+		if err := ws.WriteMessage(websocket.TextMessage, filler); err != nil {
+			var timeout net.Error
+			stalled = errors.As(err, &timeout) && timeout.Timeout()
+			break
+		}
+	}
+	if !stalled {
+		t.Error("the peer could write without end")
+	}
+	close(block)
+	ws.Close()
+	h.wait(t)
+}
+
+func TestHandshakes(t *testing.T) {
+	url, _ := serve(t, nil)
+	for name, test := range map[string]struct {
+		subprotocols []string
+		origin       string
+		status       int
+	}{
+		"no subprotocol":    {nil, "", http.StatusSwitchingProtocols},
+		"one of several":    {[]string{"other", "test.v1"}, "", http.StatusSwitchingProtocols},
+		"another":           {[]string{"other"}, "", http.StatusBadRequest},
+		"an origin":         {nil, "http://good.example", http.StatusSwitchingProtocols},
+		"an origin refused": {nil, "http://evil.example", http.StatusForbidden},
+	} {
+		header := http.Header{}
+		if test.origin != "" {
+			header.Set("Origin", test.origin)
+		}
+		ws, resp, err := (&websocket.Dialer{Subprotocols: test.subprotocols}).Dial(url, header)
+		if resp == nil || resp.StatusCode != test.status {
+			t.Errorf("%s: %v, %v", name, resp, err)
+		}
+		if ws != nil {
+			ws.Close()
+		}
+	}
+}
+
+// TestDraining looks at what the kernel says of peers that read nothing, and of peers that do.
+func TestDraining(t *testing.T) {
+	url, handlers := serve(t, nil)
+	ws := dial(t, url)
+	h := <-handlers
+	c := h.conn.(*conn)
+	if draining(c.ws.NetConn()) {
+		t.Error("an idle connection counts as draining: a silent peer would never be given up")
+	}
+	h.send(strings.Repeat("x", 32<<20))
+	deadline := time.Now().Add(patience)
+	for !draining(c.ws.NetConn()) {
+		if time.Now().After(deadline) {
+			t.Fatal("a peer that does not read counts as gone")
+		}
+		time.Sleep(time.Millisecond) // the kernel gives no event for this
+	}
+	_, r, err := ws.NextReader()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all bytes.Buffer
+	if _, err := all.ReadFrom(r); err != nil || all.Len() != 32<<20 {
+		t.Errorf("%d bytes came, %v", all.Len(), err)
+	}
+	ws.Close()
+	h.wait(t)
+}
