@@ -1,0 +1,81 @@
+package config
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/snoserver/sno/internal/auth"
+	"github.com/snoserver/sno/internal/hub"
+)
+
+// HubLimits returns the limits in the hub's words.
+func (c *Config) HubLimits() hub.Limits {
+	l := c.Limits
+	return hub.Limits{
+		MessageBytes: int(l.MessageBytes), ChannelBytes: l.ChannelBytes, Subscriptions: l.Subscriptions,
+		Members: l.Members, MemberBytes: int(l.MemberBytes),
+	}
+}
+
+// HubApps returns the apps as the hub knows them: with rules, without keys.
+func (c *Config) HubApps() []hub.App {
+	apps := make([]hub.App, len(c.Apps))
+	for i, app := range c.Apps {
+		apps[i].ID = app.ID
+		for j := range app.Rules {
+			apps[i].Rules = append(apps[i].Rules, app.Rules[j].hub())
+		}
+	}
+	return apps
+}
+
+// AuthApps returns the apps as auth knows them: with keys, without rules.
+func (c *Config) AuthApps() []auth.App {
+	apps := make([]auth.App, len(c.Apps))
+	for i, app := range c.Apps {
+		apps[i] = auth.App{ID: app.ID, Public: slices.ContainsFunc(app.Rules, func(r Rule) bool { return r.Public })}
+		for _, key := range app.Keys {
+			apps[i].Keys = append(apps[i].Keys, auth.Key{ID: key.ID, Secret: string(key.Secret)})
+		}
+		for _, pattern := range slices.Sorted(maps.Keys(app.Anonymous)) {
+			apps[i].Anonymous = append(apps[i].Anonymous, hub.Allow{Pattern: pattern, Actions: actions(app.Anonymous[pattern])})
+		}
+	}
+	return apps
+}
+
+// actions reads names that Validate has seen.
+func actions(names []string) hub.Action {
+	var all hub.Action
+	for _, name := range names {
+		a, _ := hub.ParseAction(name)
+		all |= a
+	}
+	return all
+}
+
+// The words of rules. An empty one is that of hub.DefaultRule.
+var (
+	stores     = map[string]hub.Store{"disk": hub.StoreDisk, "memory": hub.StoreMemory, "none": hub.StoreNone, "": hub.DefaultRule.Keep.Store}
+	delivers   = map[string]hub.Deliver{"all": hub.DeliverAll, "latest": hub.DeliverLatest, "": hub.DefaultRule.Deliver}
+	publishers = map[string]hub.PublishBy{"grant": hub.PublishByGrant, "server": hub.PublishByServer, "subscribers": hub.PublishBySubscriber, "": hub.DefaultRule.Publish}
+)
+
+func (r *Rule) hub() hub.Rule {
+	rule := hub.DefaultRule
+	rule.Pattern, rule.Public = r.Pattern, r.Public
+	rule.Keep.Store, rule.Deliver, rule.Publish = stores[r.Store], delivers[r.Deliver], publishers[r.Publish]
+	if r.Messages != nil {
+		rule.Keep.Messages = *r.Messages
+	}
+	if r.Age != nil {
+		rule.Keep.Age = r.Age.Duration()
+	}
+	if r.Bytes != nil {
+		rule.Keep.Bytes = int64(*r.Bytes)
+	}
+	if r.Presence != nil {
+		rule.NoPresence = !*r.Presence
+	}
+	return rule
+}

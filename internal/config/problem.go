@@ -1,0 +1,104 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// path is where a value stands: keys, and the numbers of the elements of arrays, counted from 1: "app[2].rule[1].age".
+type path string
+
+func (p path) key(name string) path {
+	if p == "" {
+		return path(name)
+	}
+	return p + "." + path(name)
+}
+
+func (p path) element(i int) path { return p + path("["+strconv.Itoa(i+1)+"]") }
+
+// plain is p without the numbers, as a header of a file has it.
+func (p path) plain() string { return numbers.ReplaceAllString(string(p), "") }
+
+var numbers = regexp.MustCompile(`\[\d+\]`)
+
+// Problem is one thing that is wrong with a configuration.
+type Problem struct {
+	Path string // such as "app[2].rule[1].age"; elements are counted from 1
+	Line int    // in the file; 0: unknown
+	Text string
+}
+
+// Problems are all things that are wrong with a configuration, at least one. It is what Load and Validate return as their error.
+type Problems struct {
+	File string // empty: not from a file
+	List []Problem
+}
+
+// Error gives a line for each problem, such as: sno.toml:12: app[1].rule[2].age is "5"; it must be a duration.
+func (p *Problems) Error() string {
+	lines := make([]string, len(p.List))
+	for i, q := range p.List {
+		where := ""
+		if p.File != "" {
+			where = p.File + ": "
+		}
+		if p.File != "" && q.Line > 0 {
+			where = fmt.Sprintf("%s:%d: ", p.File, q.Line)
+		}
+		if q.Path != "" {
+			where += q.Path + " "
+		}
+		lines[i] = where + q.Text
+	}
+	return strings.Join(lines, "\n")
+}
+
+func (p *Problems) add(at path, format string, args ...any) {
+	p.List = append(p.List, Problem{Path: string(at), Text: fmt.Sprintf(format, args...)})
+}
+
+// orNil returns p as an error if there is any problem, in the order of the file.
+func (p *Problems) orNil() error {
+	if len(p.List) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(p.List, func(a, b Problem) int { return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Path, b.Path)) })
+	return p
+}
+
+// nearest returns the name that somebody who wrote s most likely meant, or "".
+func nearest(s string, names []string) string {
+	best, least := "", len(s)/3+2
+	for _, name := range names {
+		if d := distance(strings.ToLower(s), name); d < least {
+			best, least = name, d
+		}
+	}
+	return best
+}
+
+// distance is how many letters are to be changed, added or removed to make b of a (Levenshtein).
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(b)]
+}
