@@ -1,0 +1,20 @@
+// Package client speaks the native protocol (spec/PROTOCOL.md) over WebSocket: the Go client behind the command line, `sno verify` and the contract tests.
+//
+// What it guarantees:
+//
+//   - It stays connected by itself. A lost connection is made again with a full-jitter back-off, or at once, or never, as the
+//     code says with which it ended. Silence for the server's heartbeat and 10 seconds counts as lost.
+//   - A subscription gets every message after its position, in order, through any number of connections. A message that does not follow
+//     the one before is reported as a *Fault, never passed over.
+//   - Publishes are sent in the order of the calls, and those that were not answered are sent again with the same ids and in the same
+//     order after a reconnect: none is lost, doubled or overtaken. A refusal that is worth a retry (overloaded, unavailable) is
+//     retried; what the server has meanwhile accepted from further back in the window is then ahead of it.
+//   - Ephemeral publishes are sent at most once.
+//   - Memory is bounded by Options.Window and Options.WindowBytes: Publish blocks when so much is unanswered. Nothing received is queued:
+//     a slow handler makes the server wait.
+//
+// Two goroutines serve a client: one reads and calls handlers and callbacks, one writes. So a handler or callback that waits for an answer of the
+// same client (Publish, History, Subscribe, Close …) would wait for ever; hand such work to another goroutine.
+//
+// Client.mu is the only lock; nothing blocks and no handler is called under it.
+package client

@@ -1,0 +1,90 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Options say where to connect and as whom. Only URL is needed where the server allows anonymous clients.
+type Options struct {
+	// URL of the server: http, https, ws or wss. A path is kept as a prefix of /v1/ws.
+	URL string
+	// Key and Secret are an app key: the credential of a backend. With Key, Token is not asked.
+	Key, Secret string
+	// Token returns a JWT. It is asked before every connect, so an expired token is replaced by itself.
+	Token func(ctx context.Context) (string, error)
+	// App is for anonymous clients where the server has several apps.
+	App string
+	// Wait makes Dial go on trying while the server cannot be reached, until its context ends.
+	Wait bool
+	// Window is how many requests may be unanswered, 256 by default. Publish blocks when there are so many.
+	Window int
+	// WindowBytes bounds the bytes of unanswered requests, 16 MiB by default; one request is always admitted.
+	WindowBytes int
+	// Logger hears about lost connections and retries; discarded by default.
+	Logger *slog.Logger
+	// OnState is called from the reading goroutine when the state changes; err is why a connection ended.
+	OnState func(s State, err error)
+
+	heartbeatSlack time.Duration // 10 s; tests shorten it
+}
+
+// State is what the connection is doing.
+type State string
+
+// The states there are. A client that is disconnected does not connect again: Client.Err says why.
+const (
+	StateConnecting   State = "connecting"
+	StateConnected    State = "connected"
+	StateDisconnected State = "disconnected"
+)
+
+const (
+	defaultWindow      = 256
+	defaultWindowBytes = 16 << 20
+	handshakeTimeout   = 10 * time.Second
+	// closeTimeout is how long a closing client waits for the server's close frame.
+	closeTimeout = 2 * time.Second
+)
+
+func (o Options) withDefaults() Options {
+	if o.Window <= 0 {
+		o.Window = defaultWindow
+	}
+	if o.WindowBytes <= 0 {
+		o.WindowBytes = defaultWindowBytes
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.OnState == nil {
+		o.OnState = func(State, error) {}
+	}
+	if o.heartbeatSlack <= 0 {
+		o.heartbeatSlack = 10 * time.Second
+	}
+	return o
+}
+
+// endpoint turns the URL of a server into the address of its WebSocket.
+func endpoint(server string) (string, error) {
+	u, err := url.Parse(server)
+	if err != nil {
+		return "", fmt.Errorf("server URL %q: %w", server, err)
+	}
+	schemes := map[string]string{"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
+	scheme, ok := schemes[u.Scheme]
+	if !ok || u.Host == "" {
+		return "", fmt.Errorf("server URL %q: need one such as http://127.0.0.1:7878 or https://example.com", server)
+	}
+	u.Scheme, u.User, u.RawQuery, u.Fragment = scheme, nil, "", ""
+	u.Path = strings.TrimSuffix(u.Path, "/")
+	if !strings.HasSuffix(u.Path, "/v1/ws") {
+		u.Path += "/v1/ws"
+	}
+	return u.String(), nil
+}

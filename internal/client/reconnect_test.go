@@ -1,0 +1,175 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/snoserver/sno/internal/client/clienttest"
+	"github.com/snoserver/sno/internal/hub"
+)
+
+// Each way a connection can end, and whether the client comes back.
+func TestCodesAreObeyed(t *testing.T) {
+	for name, test := range map[string]struct {
+		end  func(*script)
+		back bool
+	}{
+		"cut":               {(*script).Cut, true},
+		"going away":        {func(s *script) { s.Close(1001, "") }, true},
+		"internal, closed":  {func(s *script) { s.Close(1011, "") }, true},
+		"timeout":           {func(s *script) { s.Close(4101, "") }, true},
+		"goaway":            {func(s *script) { s.Close(4200, "") }, true},
+		"expired":           {func(s *script) { s.Close(4201, "") }, true},
+		"unauthorized":      {func(s *script) { s.Close(4001, "") }, false},
+		"revoked":           {func(s *script) { s.Close(4003, "") }, false},
+		"error, then close": {func(s *script) { s.Send(frm{"type": "error", "code": 4003, "text": "gone"}); s.Close(1000, "") }, false},
+		"error, then cut":   {func(s *script) { s.Send(frm{"type": "error", "code": 4102, "text": "oh"}); s.Cut() }, true},
+		"not a frame":       {func(s *script) { s.Send(frm{"type": 7}); s.UntilGone() }, true},
+		"goaway frame": {func(s *script) {
+			s.Send(frm{"type": "goaway", "delay": 1, "code": 4200, "text": "drain"})
+			s.UntilGone()
+		}, true},
+		"request failed": {func(s *script) { s.Send(frm{"type": "error", "code": 4300, "text": "what?"}); s.Cut() }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			steps := []func(*script){func(s *script) { s.Greet(); test.end(s) }}
+			if test.back {
+				steps = append(steps, func(s *script) { s.Greet(); s.UntilGone() })
+			}
+			states := make(chan State, 10)
+			c := dial(t, Options{URL: clienttest.Script(t, steps...), OnState: func(s State, _ error) { states <- s }})
+			want := []State{StateConnected, StateConnecting, StateConnected}
+			if !test.back {
+				want[2] = StateDisconnected
+			}
+			for _, w := range want {
+				if got := <-states; got != w {
+					t.Fatalf("state is %q, want %q", got, w)
+				}
+			}
+			if !test.back {
+				<-c.Done()
+				if _, ok := c.Err().(*hub.Error); !ok {
+					t.Errorf("Err() = %v, want the server's error", c.Err())
+				}
+			}
+		})
+	}
+}
+
+func TestEveryConnectAsksForAToken(t *testing.T) {
+	n := 0
+	token := func(context.Context) (string, error) { n++; return fmt.Sprint("t", n), nil }
+	step := func(want string, end func(*script)) func(*script) {
+		return func(s *script) {
+			if f := s.Greet(); f["token"] != want {
+				t.Errorf("token is %v, want %s", f["token"], want)
+			}
+			end(s)
+		}
+	}
+	url := clienttest.Script(t, step("t1", func(s *script) { s.Close(4201, "expired") }), step("t2", func(s *script) { s.UntilGone() }))
+	connected := make(chan struct{}, 2)
+	dial(t, Options{URL: url, Token: token, OnState: func(s State, _ error) {
+		if s == StateConnected {
+			connected <- struct{}{}
+		}
+	}})
+	<-connected
+	<-connected
+}
+
+func TestSilenceIsALostConnection(t *testing.T) {
+	quiet := func(s *script) {
+		s.Expect("connect")
+		welcome := frm{"heartbeat": 20}
+		for k, v := range clienttest.Welcome {
+			if k != "heartbeat" {
+				welcome[k] = v
+			}
+		}
+		s.Send(welcome)
+		s.UntilGone()
+	}
+	connected := make(chan time.Time, 3)
+	began := time.Now()
+	dial(t, Options{
+		URL:            clienttest.Script(t, quiet, func(s *script) { s.Greet(); s.UntilGone() }),
+		heartbeatSlack: 30 * time.Millisecond,
+		OnState: func(s State, _ error) {
+			if s == StateConnected {
+				connected <- time.Now()
+			}
+		},
+	})
+	<-connected
+	if again := (<-connected).Sub(began); again < 50*time.Millisecond {
+		t.Errorf("connected again after %v, before heartbeat + slack", again)
+	}
+}
+
+func TestMembershipOutlivesTheConnection(t *testing.T) {
+	enter := func(s *script) frm { return s.Expect("enter") }
+	ok := func(s *script, f frm) { s.Send(frm{"type": "ok", "ref": f["ref"]}) }
+	again := make(chan frm, 1)
+	first := func(s *script) { s.Greet(); ok(s, enter(s)); ok(s, s.Expect("ping")); s.Cut() }
+	second := func(s *script) {
+		s.Greet()
+		again <- enter(s)
+		ok(s, s.Expect("leave"))
+		s.Cut()
+	}
+	third := func(s *script) { s.Greet(); ok(s, s.Expect("ping")); s.UntilGone() }
+	c := dial(t, Options{URL: clienttest.Script(t, first, second, third)})
+	if err := c.Enter(testContext(t), "x", "bot", []byte(`{"name":"Bot"}`)); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Ping(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	if f := <-again; f["member"] != "bot" || f["ref"] != nil || f["data"] == nil {
+		t.Errorf("after the reconnect: %v", f)
+	}
+	if err := c.Leave(testContext(t), "x"); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Ping(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestBackoffStaysInItsBounds(t *testing.T) {
+	b := backoff{10 * time.Millisecond, time.Second}
+	for attempt := range 100 {
+		bound := b.max
+		if attempt < 6 {
+			bound = b.min << attempt
+		}
+		for range 100 {
+			if d := b.delay(attempt); d < 0 || d > bound {
+				t.Fatalf("attempt %d: %v is not within %v", attempt, d, bound)
+			}
+		}
+	}
+}
+
+func FuzzDecodeFrames(f *testing.F) {
+	f.Add([]byte(`{"type":"message","channel":"x","base64":"AA==","offset":9007199254740991}`))
+	f.Add([]byte(` [{"type":"ping"},{"type":"error","ref":1,"code":4300}]`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		frames, err := decodeFrames(b)
+		if err != nil {
+			return
+		}
+		for i := range frames {
+			s := Subscription{channel: "x"}
+			for _, e := range s.take(&frames[i]) {
+				if e == nil {
+					t.Error("a nil event")
+				}
+			}
+		}
+	})
+}
