@@ -280,7 +280,7 @@ func (s *memory) read(ch hub.Channel, q *hub.Query, now int64) hub.Page {
 	if c := s.channels[ch]; c != nil {
 		msgs, last = c.msgs[kept(c.msgs, c.bytes, q.Keep, now):], c.last
 	}
-	p := hub.Page{Head: s.position(last)}
+	p := hub.Page{Start: s.position(last), Head: s.position(last)}
 	begin, end := 0, len(msgs)
 	switch {
 	case q.After != nil:
@@ -303,11 +303,8 @@ func (s *memory) read(ch hub.Channel, q *hub.Query, now int64) hub.Page {
 		end = begin + n
 	}
 	p.Messages = slices.Clone(msgs[begin:end]) // what is removed later is set to nil in place
-	if p.Start == (hub.Position{}) {
-		p.Start = p.Head
-		if begin < end {
-			p.Start = s.position(p.Messages[0].Prev)
-		}
+	if begin < end && (q.After == nil || p.Reset != "") {
+		p.Start = s.position(p.Messages[0].Prev)
 	}
 	return p
 }
