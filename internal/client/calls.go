@@ -56,6 +56,8 @@ func (c *Client) Members(ctx context.Context, channel string) ([]Member, uint64,
 	return f.Members, f.Version, nil
 }
 
+type memberKey struct{ channel, member string }
+
 // Enter makes this client stand for a member of a channel, also after reconnects, until Leave. Again with other data: update. member is for backends and
 // anonymous clients; others leave it empty and enter as their grant's client id. data is one JSON value or nil.
 func (c *Client) Enter(ctx context.Context, channel, member string, data json.RawMessage) error {
@@ -69,16 +71,16 @@ func (c *Client) Enter(ctx context.Context, channel, member string, data json.Ra
 	r.Ref = 0
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.members[channel] = r.encode(data)
+	c.members[memberKey{channel, member}] = r.encode(data)
 	return nil
 }
 
-// Leave ends what Enter began.
-func (c *Client) Leave(ctx context.Context, channel string) error {
+// Leave ends what Enter with the same member began.
+func (c *Client) Leave(ctx context.Context, channel, member string) error {
 	c.mu.Lock()
-	delete(c.members, channel)
+	delete(c.members, memberKey{channel, member})
 	c.mu.Unlock()
-	_, err := c.call(ctx, request{Type: "leave", Channel: channel}, nil)
+	_, err := c.call(ctx, request{Type: "leave", Channel: channel, Member: member}, nil)
 	return err
 }
 

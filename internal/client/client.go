@@ -41,7 +41,7 @@ type Client struct {
 	urgent      [][]byte // frames that go before the outbox: subscriptions, and on a new connection memberships
 	subs        map[string]*Subscription
 	subscribing map[uint64]*Subscription // by the ref of the frame under way
-	members     map[string][]byte        // enter frames by channel, sent again on every connection
+	members     map[memberKey][]byte     // enter frames, sent again on every connection
 }
 
 // Dial connects and returns when the server has said welcome. Without Options.Wait it tries once. ctx bounds only Dial.
@@ -55,7 +55,7 @@ func Dial(ctx context.Context, o Options) (*Client, error) {
 		o: o.withDefaults(), url: url, wake: make(chan struct{}, 1), done: make(chan struct{}),
 		state: StateConnecting, backoff: defaultBackoff, idPrefix: randomID(),
 		outbox: outbox{byRef: map[uint64]*pending{}}, subs: map[string]*Subscription{},
-		subscribing: map[uint64]*Subscription{}, members: map[string][]byte{},
+		subscribing: map[uint64]*Subscription{}, members: map[memberKey][]byte{},
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	first, err := c.dialFirst(ctx)

@@ -78,32 +78,54 @@ func closeOnce(c *chan struct{}) {
 	}
 }
 
-// Bounds of one WebSocket message: more frames than this are sent in several.
-const (
-	batchFrames = 256
-	batchBytes  = 64 << 10
-)
-
-// take returns the next frames to send and marks them sent. When it returns none, wait is how long until it is worth asking again, 0: not before
+// take adds the next frames to a batch and marks them sent. When there are none, wait is how long until it is worth asking again, 0: not before
 // something changes.
-func (o *outbox) take(now time.Time, b backoff) (frames [][]byte, wait time.Duration) {
+func (o *outbox) take(now time.Time, b backoff, to *batch) (wait time.Duration) {
 	if wait, held := o.hold(now, b); held {
-		return nil, wait
+		return wait
 	}
-	size := 0
-	for ; o.next < len(o.list) && len(frames) < batchFrames; o.next++ {
+	for ; o.next < len(o.list); o.next++ {
 		p := o.list[o.next]
 		if p.sent || p.finished {
 			continue
 		}
-		if size += len(p.frame); size > batchBytes && len(frames) > 0 {
+		if !to.add(p.frame) {
 			break
 		}
 		p.sent = true
 		o.inflight++
-		frames = append(frames, p.frame)
 	}
-	return frames, 0
+	return 0
+}
+
+// batch gathers the frames of one WebSocket message.
+type batch struct {
+	frames [][]byte
+	bytes  int
+	limit  int
+}
+
+// batchBytes bounds a message of several frames; a single one may be larger.
+const batchBytes = 64 << 10
+
+// newBatch makes a batch for a server that reads messages of at most maxFrame bytes; 0: not known.
+func newBatch(maxFrame int) *batch {
+	b := &batch{limit: batchBytes, bytes: len("[")}
+	if maxFrame > 0 {
+		b.limit = min(b.limit, maxFrame)
+	}
+	return b
+}
+
+// add says whether the frame had room.
+func (b *batch) add(frame []byte) bool {
+	size := len(frame) + len(",")
+	if len(b.frames) > 0 && b.bytes+size > b.limit {
+		return false
+	}
+	b.frames = append(b.frames, frame)
+	b.bytes += size
+	return true
 }
 
 // hold reports whether nothing may be sent just now because of a refusal.

@@ -132,11 +132,38 @@ func TestMembershipOutlivesTheConnection(t *testing.T) {
 	if f := <-again; f["member"] != "bot" || f["ref"] != nil || f["data"] == nil {
 		t.Errorf("after the reconnect: %v", f)
 	}
-	if err := c.Leave(testContext(t), "x"); err != nil {
+	if err := c.Leave(testContext(t), "x", "bot"); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Ping(testContext(t)); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// However many frames wait, no message is larger than the server reads, and none is left behind.
+func TestBatchesFitTheServer(t *testing.T) {
+	o := &outbox{byRef: map[uint64]*pending{}}
+	for i := range 1000 {
+		o.add(&pending{ref: uint64(i), frame: make([]byte, 100+i)})
+	}
+	sent := 0
+	for {
+		b := newBatch(10_000)
+		o.take(time.Now(), defaultBackoff, b)
+		if len(b.frames) == 0 {
+			break
+		}
+		bytes := len("[]") + len(b.frames) - 1
+		for _, f := range b.frames {
+			bytes += len(f)
+		}
+		if bytes > 10_000 {
+			t.Errorf("a message of %d bytes", bytes)
+		}
+		sent += len(b.frames)
+	}
+	if sent != 1000 {
+		t.Errorf("%d frames were sent, want 1000", sent)
 	}
 }
 

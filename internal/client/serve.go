@@ -81,11 +81,14 @@ func (c *Client) write(n *conn) {
 func (c *Client) takeFrames() (frames [][]byte, wait time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if k := min(len(c.urgent), batchFrames); k > 0 {
-		frames, c.urgent = c.urgent[:k], c.urgent[k:]
-		return frames, 0
+	b := newBatch(c.maxFrame)
+	for len(c.urgent) > 0 && b.add(c.urgent[0]) {
+		c.urgent = c.urgent[1:]
 	}
-	return c.outbox.take(time.Now(), c.backoff)
+	if len(c.urgent) == 0 {
+		wait = c.outbox.take(time.Now(), c.backoff, b)
+	}
+	return b.frames, wait
 }
 
 func (c *Client) handle(n *conn, f *frame) {
