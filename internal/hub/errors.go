@@ -38,6 +38,7 @@ const (
 	CodeLimit           Code = 4308
 	CodeNotFound        Code = 4309
 	CodeNotSubscribed   Code = 4310
+	CodeOutOfOrder      Code = 4311
 )
 
 // CodeInfo describes a code for documents, clients and tests.
@@ -71,6 +72,7 @@ var Codes = []CodeInfo{
 	{CodeLimit, "limit", "A limit of the app or server is reached; the text names it."},
 	{CodeNotFound, "not_found", "There is no such thing."},
 	{CodeNotSubscribed, "not_subscribed", "The session has no such subscription."},
+	{CodeOutOfOrder, "out_of_order", "An earlier ordered publish of this connection failed; publish that one again first."},
 }
 
 // String is the code's name.

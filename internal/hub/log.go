@@ -2,6 +2,8 @@ package hub
 
 import (
 	"context"
+	"errors"
+	"sync/atomic"
 	"time"
 )
 
@@ -65,6 +67,34 @@ type Entry struct {
 	// Expect, if set, is where the channel's newest message must be, or the entry fails with CodeConflict.
 	// A repeated id is answered with its first position before Expect is looked at, so a retry is safe.
 	Expect *Position
+	// Order, if set, ties the entry to those appended before it with the same Order: once one of them has failed in a way that
+	// Retryable reports, the log breaks the Order, and entries of a broken Order fail with CodeOutOfOrder.
+	Order *Order
+}
+
+// Order is what keeps the messages of one publisher in order through a retry: without it a message that was refused for a moment (overload, a full disk,
+// a failed write) and sent again would land behind those that the publisher had sent after it.
+type Order struct{ broken atomic.Bool }
+
+// Break makes all entries that come after fail.
+func (o *Order) Break() {
+	if o != nil {
+		o.broken.Store(true)
+	}
+}
+
+// Check returns why an entry may not be stored, or nil. A nil Order is never broken.
+func (o *Order) Check() error {
+	if o == nil || !o.broken.Load() {
+		return nil
+	}
+	return Errorf(CodeOutOfOrder, "a message that was published before this one on the same connection could not be stored; nothing was stored: publish that one again, and then this one")
+}
+
+// Retryable reports whether the same message may be stored if it is published again.
+func Retryable(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && (e.Code == CodeOverloaded || e.Code == CodeUnavailable || e.Code == CodeDiskFull || e.Code == CodeOutOfOrder)
 }
 
 // Result says what became of an Entry.
@@ -112,11 +142,11 @@ type Page struct {
 type Reset string
 
 const (
-	// ResetExpired: messages after the cursor have been removed by retention.
+	// ResetExpired says that messages after the cursor have been removed by retention.
 	ResetExpired Reset = "expired"
-	// ResetEpoch: the cursor is from a log that has since lost its past.
+	// ResetEpoch says that the cursor is from a log that has since lost its past.
 	ResetEpoch Reset = "epoch_changed"
-	// ResetAhead: the cursor is behind the newest message of the log.
+	// ResetAhead says that the cursor is behind the newest message of the log.
 	ResetAhead Reset = "ahead"
 )
 

@@ -30,6 +30,8 @@ type Publication struct {
 	// Exclude is the id of a session that shall not get the message.
 	Exclude   string
 	Ephemeral bool
+	// Order, if set, is the order of the publisher; see Order.
+	Order *Order
 	// Expect, if set, is where the channel's newest message must be, or it fails with CodeConflict.
 	Expect *Position
 }
@@ -48,7 +50,7 @@ func (h *Hub) Publish(g *Grant, pubs []Publication, done func([]Result)) error {
 			if err != nil {
 				return err
 			}
-			entries = append(entries, Entry{Message: pubs[i].message(ch, g.Client), Keep: rule.Keep, Expect: pubs[i].Expect})
+			entries = append(entries, Entry{Message: pubs[i].message(ch, g.Client), Keep: rule.Keep, Expect: pubs[i].Expect, Order: pubs[i].Order})
 		}
 	}
 	h.append(entries, done)

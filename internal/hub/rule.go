@@ -9,9 +9,9 @@ import (
 type Deliver uint8
 
 const (
-	// DeliverAll: every message.
+	// DeliverAll is every message.
 	DeliverAll Deliver = iota
-	// DeliverLatest: a cursor that is behind jumps to the newest message. For tickers, where only the last value counts.
+	// DeliverLatest lets a cursor that is behind jump to the newest message. For tickers, where only the last value counts.
 	DeliverLatest
 )
 
@@ -19,11 +19,11 @@ const (
 type PublishBy uint8
 
 const (
-	// PublishByGrant: whoever's grant allows it.
+	// PublishByGrant is whoever's grant allows it.
 	PublishByGrant PublishBy = iota
-	// PublishByServer: only app keys, whatever a client's grant says.
+	// PublishByServer is only app keys, whatever a client's grant says.
 	PublishByServer
-	// PublishBySubscriber: also clients that may subscribe.
+	// PublishBySubscriber is also clients that may subscribe.
 	PublishBySubscriber
 )
 

@@ -2,7 +2,7 @@ package hub
 
 // Bounds of a tail: a ring of the newest messages of a channel that somebody here follows.
 const (
-	tailMessages = 512
+	tailMessages = 2048
 	tailBytes    = 1 << 20
 )
 

@@ -40,6 +40,8 @@ type frame struct {
 	ID        string            `json:"id"`
 	Echo      *bool             `json:"echo"`
 	Ephemeral bool              `json:"ephemeral"`
+	Ordered   bool              `json:"ordered"`
+	Retry     bool              `json:"retry"`
 	Expect    *position         `json:"expect"`
 	Member    string            `json:"member"`
 }

@@ -52,7 +52,7 @@ func (p *Protocol) FrameBytes() int64 {
 
 // Handler returns the handler of a new connection. grant is what the connection request's own credential allows, or nil.
 func (p *Protocol) Handler(conn wire.Conn, grant *hub.Grant) wire.Handler {
-	h := &handler{Protocol: p, conn: conn, grant: grant}
+	h := &handler{Protocol: p, conn: conn, grant: grant, order: new(hub.Order)}
 	h.hurry = time.AfterFunc(connectTimeout, func() {
 		h.refuse(hub.Errorf(hub.CodeBadHandshake, "no connect frame within %s: send {\"type\":\"connect\"} first", connectTimeout), nil)
 	})
@@ -66,6 +66,7 @@ type handler struct {
 	grant    *hub.Grant // of the connection request
 	hurry    *time.Timer
 	bad      int
+	order    *hub.Order // of the client's ordered publishes
 	session  atomic.Pointer[hub.Session]
 	heart    atomic.Bool // a heartbeat is due
 	mu       sync.Mutex

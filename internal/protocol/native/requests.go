@@ -118,7 +118,7 @@ func (r *request) subscribeAll(from hub.From) error {
 	r.n = 0
 	for channel, at := range cursors {
 		if r.s.Reserve(0) != nil {
-			return nil
+			break // the session has ended
 		}
 		if err := r.s.Subscribe(channel, hub.From{After: &at}, r.Presence, 0, r.subscribed(channel, nil)); err != nil {
 			r.h.answer(r.s, 0, r.failure(nil, channel, err))
@@ -152,6 +152,12 @@ func (r *request) publish() error {
 	}
 	if r.Echo != nil && !*r.Echo {
 		p.Exclude = r.s.ID()
+	}
+	if r.Retry {
+		r.h.order = new(hub.Order)
+	}
+	if r.Ordered || r.Retry {
+		p.Order = r.h.order
 	}
 	if r.Expect != nil {
 		p.Expect = &hub.Position{Epoch: r.Expect.Epoch, Offset: r.Expect.Offset}
@@ -219,7 +225,7 @@ func (r *request) presence() error {
 }
 
 func (r *request) enter() error {
-	if err := r.s.Enter(r.Channel, r.Member, r.frame.Data); err != nil {
+	if err := r.s.Enter(r.Channel, r.Member, r.Data); err != nil {
 		return err
 	}
 	r.reply(encodeOK(r.Ref))

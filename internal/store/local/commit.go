@@ -101,6 +101,10 @@ func (c *committer) tick() { c.now = max(c.now, c.l.o.Now().UnixMilli()) }
 func (c *committer) add(r *request, i int) {
 	e := &r.entries[i]
 	it := item{req: r, i: i}
+	if r.results[i].Err = e.Order.Check(); r.results[i].Err != nil {
+		c.b.items = append(c.b.items, it)
+		return
+	}
 	if e.Keep.Store == hub.StoreDisk {
 		it.disk = true
 		var h *head
@@ -109,6 +113,9 @@ func (c *committer) add(r *request, i int) {
 		}
 	} else {
 		it.msg, it.mem = c.addMemory(e, r.hashes[i], &r.results[i])
+	}
+	if hub.Retryable(r.results[i].Err) {
+		e.Order.Break()
 	}
 	c.b.items = append(c.b.items, it)
 }

@@ -57,6 +57,7 @@ func (l *Log) settle(b *batch, failed error) {
 		switch {
 		case it.disk && failed != nil && res.Err == nil:
 			*res = hub.Result{Err: l.unavailable(failed)}
+			it.req.entries[it.i].Order.Break()
 		case it.mem != nil:
 			l.memory[it.req.entries[it.i].Keep.Store].settle(it.mem, it.msg, it.req.hashes[it.i])
 			b.msgs = append(b.msgs, it.msg)

@@ -43,6 +43,7 @@ func newRequest(entries []hub.Entry, done func([]hub.Result)) *request {
 func (r *request) fail(err error) {
 	for i := range r.results {
 		r.results[i] = hub.Result{Err: err}
+		r.entries[i].Order.Break()
 	}
 	go r.done(r.results)
 }
