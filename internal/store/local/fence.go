@@ -18,7 +18,7 @@ import (
 //
 // Pebble is never shown the error. It has no way to go on after a failed write to its WAL or manifest: it panics with locks held, or ends the
 // process. Instead the WAL's writes seem to succeed from then on, and everything else (a flush, a compaction) is held until the
-// instance is released, when it seems to succeed too and Close finds nothing broken. Whoever syncs asks failed()
+// instance is released, when it seems to succeed too and Close finds nothing broken: what was flushed to nowhere could not be read. Whoever syncs asks failed()
 // afterwards: the fence closes before the sync returns, so what seemed durable is known not to be.
 type fence struct {
 	vfs.FS
@@ -79,7 +79,7 @@ func (f *fence) create(name string, do func() (vfs.File, error)) (vfs.File, erro
 	if !f.guard(!wal, func() (err error) { file, err = do(); return err }) {
 		return nullFile{}, nil
 	}
-	return &fencedFile{File: file, fence: f, wal: wal}, nil
+	return &fencedFile{File: file, fence: f, free: wal, wal: wal}, nil
 }
 
 func (f *fence) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
@@ -99,7 +99,7 @@ func (f *fence) OpenDir(name string) (vfs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &fencedFile{File: file, fence: f}, nil
+	return &fencedFile{File: file, fence: f, free: true}, nil
 }
 
 func (f *fence) Link(old, name string) error {
@@ -141,20 +141,22 @@ type fencedFile struct {
 	vfs.File
 	fence *fence
 	wal   bool
+	// free files are written and synced by the committer's goroutine too, when it begins a WAL: it must not be held.
+	free bool
 }
 
 func (w *fencedFile) Write(b []byte) (int, error) {
-	w.fence.guard(!w.wal, func() error { _, err := w.File.Write(b); return err })
+	w.fence.guard(!w.free, func() error { _, err := w.File.Write(b); return err })
 	return len(b), nil
 }
 
 func (w *fencedFile) WriteAt(b []byte, at int64) (int, error) {
-	w.fence.guard(!w.wal, func() error { _, err := w.File.WriteAt(b, at); return err })
+	w.fence.guard(!w.free, func() error { _, err := w.File.WriteAt(b, at); return err })
 	return len(b), nil
 }
 
 func (w *fencedFile) Preallocate(at, n int64) error {
-	w.fence.guard(!w.wal, func() error { return w.File.Preallocate(at, n) })
+	w.fence.guard(!w.free, func() error { return w.File.Preallocate(at, n) })
 	return nil
 }
 
@@ -162,7 +164,7 @@ func (w *fencedFile) sync(do func() error) error {
 	if w.wal && !w.fence.syncWAL() {
 		return nil
 	}
-	w.fence.guard(!w.wal, do)
+	w.fence.guard(!w.free, do)
 	return nil
 }
 

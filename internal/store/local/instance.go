@@ -26,6 +26,7 @@ type instance struct {
 	meta   meta // as found when opened, floors apart
 	floor  atomic.Uint64
 	dir    string
+	stall  stall
 
 	mu     sync.RWMutex // held for reading by whoever uses db, for writing to close it
 	closed bool
@@ -34,7 +35,11 @@ type instance struct {
 // openInstance opens the store. acked is the highest offset acknowledged so far in this process: if less is found, what is missing is lost.
 func openInstance(o *Options, dir string, acked uint64, onFail func(*instance, error)) (_ *instance, err error) {
 	in := &instance{dir: o.Dir}
-	in.fence = newFence(o.FS, walSync(o), func(err error) { onFail(in, err) })
+	in.stall.changed.L = &in.stall.mu
+	in.fence = newFence(o.FS, walSync(o), func(err error) {
+		in.stall.broken()
+		onFail(in, err)
+	})
 	if err := in.openDB(o, dir); err != nil {
 		return nil, err
 	}
@@ -102,6 +107,7 @@ func (in *instance) apply(b *pebble.Batch, sync bool) (err error) {
 // applyAhead applies a batch whose sync is waited for by SyncWait.
 func (in *instance) applyAhead(b *pebble.Batch) (err error) {
 	defer in.recover(&err)
+	in.stall.wait()
 	return in.db.ApplyNoSyncWait(b, pebble.Sync)
 }
 
@@ -161,9 +167,9 @@ func (in *instance) pebbleOptions(o *Options) *pebble.Options {
 		FormatMajorVersion:          pebble.FormatValueSeparation,
 		CacheSize:                   o.CacheBytes,
 		MemTableSize:                uint64(o.MemtableBytes),
-		MemTableStopWritesThreshold: 4,
+		MemTableStopWritesThreshold: 1 << 20, // see stall
 		L0CompactionThreshold:       4,
-		L0StopWritesThreshold:       1000,
+		L0StopWritesThreshold:       1 << 20,
 		LBaseMaxBytes:               max(4*o.MemtableBytes, 8<<20),
 		MaxOpenFiles:                1000,
 		Logger:                      &pebbleLogger{in: in, to: o.Logger},
@@ -177,6 +183,12 @@ func (in *instance) pebbleOptions(o *Options) *pebble.Options {
 		p.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}
 	p.EventListener = &pebble.EventListener{
+		WALCreated: func(pebble.WALCreateInfo) { in.stall.add(1) }, // with each memtable
+		FlushEnd: func(i pebble.FlushInfo) {
+			if i.Err == nil {
+				in.stall.add(-i.Input)
+			}
+		},
 		BackgroundError: func(err error) {
 			if !errors.Is(err, pebble.ErrCancelledCompaction) {
 				o.Logger.Error("store: background work", "dir", o.Dir, "err", err)

@@ -90,7 +90,9 @@ func (r *reader) fill() error {
 	case r.q.After != nil:
 		return r.after(r.seek)
 	case r.q.Before != 0:
-		return r.before()
+		return r.backward(r.it.SeekLT(messageKey(r.st.number, r.q.Before)), r.q.Limit)
+	case r.q.Last > 0 && r.q.Last <= r.q.Limit && r.q.Bytes == 0:
+		return r.backward(r.it.Last(), r.q.Last) // the same page, in one pass
 	case r.q.Last > 0:
 		return r.forward(r.seekLast())
 	case !r.q.Since.IsZero():
@@ -163,7 +165,7 @@ func (r *reader) seek(after uint64) (bool, error) {
 
 // seekLast goes to the oldest of the newest q.Last messages.
 func (r *reader) seekLast() (bool, error) {
-	if r.q.Last > 0 && uint64(r.q.Last) >= r.st.count {
+	if uint64(r.q.Last) >= r.st.count {
 		return r.it.First(), r.it.Error()
 	}
 	ok := r.it.Last()
@@ -274,18 +276,19 @@ func (r *reader) rest() error {
 	return r.it.Error()
 }
 
-// before makes the page from its end.
-func (r *reader) before() error {
-	r.p.Start = r.in.epochs.position(min(r.st.last, r.q.Before-1))
-	ok := r.it.SeekLT(messageKey(r.st.number, r.q.Before))
+// backward makes the page from its end, where the iterator is.
+func (r *reader) backward(ok bool, limit int) error {
+	if r.q.Before != 0 {
+		r.p.Start = r.in.epochs.position(min(r.st.last, r.q.Before-1))
+	}
 	for ; ok; ok = r.it.Prev() {
-		if len(r.p.Messages) > 0 {
+		if n := len(r.p.Messages); n > 0 {
 			fits, err := r.fits()
 			if err != nil {
 				return err
 			}
-			if !fits {
-				r.p.More = true
+			if !fits || n >= limit {
+				r.p.More = r.q.Before != 0
 				break
 			}
 		}
