@@ -1,0 +1,41 @@
+package api
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/snoserver/sno/internal/hub"
+	"github.com/snoserver/sno/internal/protocol/messagejson"
+)
+
+// members is GET /v1/channels/{channel}/presence.
+func (a *api) members(w http.ResponseWriter, r *http.Request) error {
+	g, err := a.auth.Request(r)
+	if err != nil {
+		return err
+	}
+	if _, err := parameters(r.URL.RawQuery); err != nil {
+		return err
+	}
+	members, version, err := a.hub.Members(g, r.PathValue("channel"))
+	if err != nil {
+		return err
+	}
+	writeJSON(w, appendMembers(nil, members, version))
+	return nil
+}
+
+func appendMembers(b []byte, members []hub.Member, version uint64) []byte {
+	b = append(b, `{"members":[`...)
+	for i, m := range members {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = messagejson.AppendString(append(b, `{"id":`...), m.ID)
+		if m.Data != nil {
+			b = append(append(b, `,"data":`...), m.Data...)
+		}
+		b = append(strconv.AppendInt(append(b, `,"sessions":`...), int64(m.Sessions), 10), '}')
+	}
+	return append(strconv.AppendUint(append(b, `],"version":`...), version, 10), '}')
+}
