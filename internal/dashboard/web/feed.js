@@ -62,13 +62,18 @@ export class Feed {
   #latest = button('latest');
   #empty = place('empty');
   #generation = 0;
+  #following = true; // the reader is at the newest message and wants to stay there
 
   /** @param {(before: number, limit: number) => Promise<{messages: Message[], more: boolean}>} history */
   constructor(history) {
     this.history = history;
     this.#older.addEventListener('click', () => this.#loadOlder());
     this.#latest.addEventListener('click', () => this.#toBottom());
-    this.#scroll.addEventListener('scroll', () => { if (this.#atBottom()) this.#latest.hidden = true; });
+    this.#scroll.addEventListener('scroll', () => {
+      this.#following = this.#atBottom();
+      if (this.#following) this.#latest.hidden = true;
+    });
+    new ResizeObserver(() => { if (this.#following) this.#toBottom(); }).observe(this.#scroll);
   }
 
   clear() {
@@ -78,6 +83,7 @@ export class Feed {
     this.#older.disabled = false;
     this.#latest.hidden = true;
     this.#empty.hidden = false;
+    this.#following = true;
   }
 
   /** @param {Message[]} messages */
@@ -94,12 +100,11 @@ export class Feed {
 
   /** @param {HTMLElement[]} items */
   #add(items) {
-    const stick = this.#atBottom();
     this.#list.append(...items);
     while (this.#list.childElementCount > MAX_SHOWN) this.#list.firstElementChild?.remove();
     this.#empty.hidden = true;
     this.#offerOlder();
-    if (stick) this.#toBottom();
+    if (this.#following) this.#toBottom();
     else this.#latest.hidden = false;
   }
 

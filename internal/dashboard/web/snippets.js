@@ -10,7 +10,7 @@ export function quoted(text) {
 
 /** @param {string} channel @param {string} key */
 export function showSnippets(channel, key) {
-  const url = `${location.origin}/v1/channels/${encodeURIComponent(channel)}/messages`;
+  const url = `${location.origin}/v1/channels/${encodeURIComponent(channel).replaceAll("'", '%27')}/messages`;
   const user = quoted(`${key}:SECRET`);
   place('curl-publish').textContent = `curl -u ${user} ${quoted(url)} \\\n  -H 'Content-Type: application/json' \\\n  -d '{"event":"said","data":{"text":"hello"}}'`;
   place('curl-history').textContent = `curl -u ${user} ${quoted(`${url}?last=10`)}`;

@@ -66,7 +66,7 @@ export class Client {
   #pending = new Map();
   /** @type {Map<string, Subscription>} */
   #subscriptions = new Map();
-  /** @type {Map<string, object>} channel → the enter frame that the next connection repeats */
+  /** @type {Map<string, {member?: string}>} channel → the enter frame that the next connection repeats */
   #entered = new Map();
 
   /** @param {{url: string, token?: string, app?: string}} options @param {Events} events */
@@ -135,8 +135,9 @@ export class Client {
 
   /** @param {string} channel */
   async leave(channel) {
+    const member = this.#entered.get(channel)?.member;
     this.#entered.delete(channel);
-    await this.#request({ type: 'leave', channel });
+    await this.#request({ type: 'leave', channel, ...(member ? { member } : {}) });
   }
 
   /** @param {State} state @param {string} reason */

@@ -197,7 +197,10 @@ func (p *player) send(s *Step) error {
 		}
 	}
 	p.note("%s → %s", s.on(), clip(body))
-	return socket.send(kind, body)
+	if err := socket.send(kind, body); err != nil {
+		p.note("%s → could not be sent: %v", s.on(), err) // the server may close while it is being sent to: the next step says what it must say
+	}
+	return nil
 }
 
 // expectAnyOrder wants the frames of several sequences, each in its own order.
