@@ -159,7 +159,7 @@ type page struct {
 // into reads an answer that must have the status 200, strictly.
 func into[T any](t *testing.T, a answer) T {
 	t.Helper()
-	if a.StatusCode != 200 || a.Header.Get("Content-Type") != "application/json" {
+	if a.StatusCode != http.StatusOK || a.Header.Get("Content-Type") != "application/json" {
 		t.Fatalf("status %d: %s", a.StatusCode, a.body)
 	}
 	return strict[T](t, a.body)
@@ -234,7 +234,7 @@ func TestPathsAndMethods(t *testing.T) {
 			t.Errorf("%s %s: Allow %q, want %q", test.method, test.path, a.Header.Get("Allow"), test.allow)
 		}
 	}
-	if a := s.do("HEAD", "/v1/channels/a/messages", ""); a.StatusCode != 200 || a.body != "" {
+	if a := s.do("HEAD", "/v1/channels/a/messages", ""); a.StatusCode != http.StatusOK || a.body != "" {
 		t.Errorf("HEAD: %d %q", a.StatusCode, a.body)
 	}
 }

@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"testing"
 
 	"github.com/snoserver/sno/internal/hub"
@@ -17,7 +18,7 @@ func FuzzDecodePublish(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		pubs, many, err := decodePublish(bytes.Clone(body), "chat")
 		if err != nil {
-			if e, ok := err.(*hub.Error); !ok || len(e.Text) > 600 || pubs != nil {
+			if e, ok := errors.AsType[*hub.Error](err); !ok || len(e.Text) > 600 || pubs != nil {
 				t.Fatalf("%q: %v", body, err)
 			}
 			return

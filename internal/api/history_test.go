@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"reflect"
@@ -160,7 +161,7 @@ func FuzzQuery(f *testing.F) {
 			q, err = parseQuery(params, now)
 		}
 		if err != nil {
-			if e, ok := err.(*hub.Error); !ok || len(e.Text) > 600 {
+			if e, ok := errors.AsType[*hub.Error](err); !ok || len(e.Text) > 600 {
 				t.Fatalf("%q: %v", raw, err)
 			}
 			return

@@ -75,7 +75,7 @@ func TestPublishMany(t *testing.T) {
 	if one := into[[]result](t, s.do("POST", chat, `[{"id":"c"}]`)); len(one) != 1 || !one[0].Duplicate {
 		t.Errorf("one in an array: %+v", one)
 	}
-	if none := s.do("POST", chat, ` [ ] `); none.StatusCode != 200 || none.body != "[]" {
+	if none := s.do("POST", chat, ` [ ] `); none.StatusCode != http.StatusOK || none.body != "[]" {
 		t.Errorf("none: %d %s", none.StatusCode, none.body)
 	}
 	batch := "[" + strings.Repeat(`{},`, maxBatch-1) + "{}]"
@@ -203,7 +203,7 @@ func TestPublishSizes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			// All of it is a message as far as it goes: an array in blanks.
 			body := io.MultiReader(strings.NewReader(`[{"id":"a"}`), io.LimitReader(blanks{}, limit), strings.NewReader("]"))
-			r, err := http.NewRequest("POST", s.url+chat, body)
+			r, err := http.NewRequest(http.MethodPost, s.url+chat, body)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -418,7 +418,7 @@ func over(t *testing.T, log hub.Log) (*api, *hub.Hub) {
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.mux.ServeHTTP(w, r) }
 
 func request(body string) *http.Request {
-	r := httptest.NewRequest("POST", chat, strings.NewReader(body))
+	r := httptest.NewRequest(http.MethodPost, chat, strings.NewReader(body))
 	r.SetBasicAuth("shop-1", secret)
 	return r
 }

@@ -3,8 +3,10 @@ package auth
 import (
 	"bytes"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"reflect"
 	"strings"
@@ -39,7 +41,7 @@ func shops(t testing.TB) *Authenticator {
 // refused fails unless err is a *hub.Error with the code and all of the words, and without a secret.
 func refused(t *testing.T, g *hub.Grant, err error, code hub.Code, words ...string) {
 	t.Helper()
-	e, ok := err.(*hub.Error)
+	e, ok := errors.AsType[*hub.Error](err)
 	if !ok || e.Code != code || g != nil {
 		t.Fatalf("got %+v, %v (%T), want code %d", g, err, err, code)
 	}
@@ -150,7 +152,7 @@ func TestRequest(t *testing.T) {
 		{name: "two headers", headers: []string{"Bearer " + token, "Basic " + basic("shop-1:"+shopSecret)}, text: "2 Authorization headers"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			r := httptest.NewRequest("GET", "/v1/channels/x/messages"+test.query, nil)
+			r := httptest.NewRequest(http.MethodGet, "/v1/channels/x/messages"+test.query, nil)
 			r.Header["Authorization"] = test.headers
 			g, err := a.Request(r)
 			if test.text != "" {

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -230,7 +231,7 @@ func FuzzClaims(f *testing.F) {
 		}
 		g, err := a.Token(text + "." + p.EncodeSegment(sig))
 		if err != nil {
-			if e, ok := err.(*hub.Error); !ok || g != nil || e.Code != hub.CodeUnauthorized && e.Code != hub.CodeTokenExpired {
+			if e, ok := errors.AsType[*hub.Error](err); !ok || g != nil || e.Code != hub.CodeUnauthorized && e.Code != hub.CodeTokenExpired {
 				t.Fatalf("got %+v, %v", g, err)
 			}
 			return

@@ -178,7 +178,7 @@ func TestLoadSaysWhatIsWrong(t *testing.T) {
 
 func TestLoadReportsEverythingOnce(t *testing.T) {
 	_, err := load(t, "listen = 1\nlisen = 2\n[store]\nsync = \"a\"\ninterval = \"x\"\n[[app]]\nid = 7\n")
-	p, ok := err.(*Problems)
+	p, ok := err.(*InvalidError)
 	if !ok {
 		t.Fatalf("got %v", err)
 	}
@@ -281,7 +281,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		c, err := parse("sno.toml", text)
 		if err != nil {
-			if p, ok := err.(*Problems); !ok || len(p.List) == 0 || len(p.Error()) == 0 {
+			if p, ok := err.(*InvalidError); !ok || len(p.List) == 0 || len(p.Error()) == 0 {
 				t.Fatalf("got %v", err)
 			}
 			return

@@ -6,13 +6,14 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 )
 
 // decoder puts what the TOML parser made of a file into a Config. The parser's own decoder says neither where an unknown key stands nor what a
 // value should be; both are known here.
 type decoder struct {
-	problems *Problems
+	problems *InvalidError
 }
 
 // put stores raw, a value of the parser, in v.
@@ -103,7 +104,7 @@ func (d *decoder) text(at path, raw any, t encoding.TextUnmarshaler) {
 	case string:
 		s = raw
 	case int64:
-		s = fmt.Sprint(raw)
+		s = strconv.FormatInt(raw, 10)
 	}
 	if err := t.UnmarshalText([]byte(s)); err != nil {
 		d.problems.add(at, "is %s; %s", show(raw), err)

@@ -62,7 +62,7 @@ func writeSecret(dir, file string) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name())
+	defer func() { _ = os.Remove(f.Name()) }()
 	random := make([]byte, 32)
 	_, _ = rand.Read(random) // never fails, see crypto/rand
 	_, err = fmt.Fprintln(f, base64.RawURLEncoding.EncodeToString(random))

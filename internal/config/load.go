@@ -14,7 +14,7 @@ import (
 // maxFileBytes bounds a configuration file: far beyond any real one, so that a wrong path does not fill the memory.
 const maxFileBytes = 16 << 20
 
-// Load reads a file over the defaults and checks everything. What is wrong with its contents is a *Problems; the other errors are those of opening a file.
+// Load reads a file over the defaults and checks everything. What is wrong with its contents is a *InvalidError; the other errors are those of opening a file.
 func Load(file string) (Config, error) {
 	info, err := os.Stat(file)
 	if err != nil {
@@ -31,7 +31,7 @@ func Load(file string) (Config, error) {
 }
 
 func parse(file, text string) (Config, error) {
-	problems := &Problems{File: file}
+	problems := &InvalidError{File: file}
 	var raw map[string]any
 	if _, err := toml.Decode(text, &raw); err != nil {
 		problems.List = append(problems.List, syntax(err, text))
@@ -40,7 +40,7 @@ func parse(file, text string) (Config, error) {
 	c := Default()
 	(&decoder{problems}).table("", raw, reflect.ValueOf(&c).Elem())
 	// A value that could not be read keeps its default, so this adds no second problem with it.
-	var more *Problems
+	var more *InvalidError
 	if errors.As(c.Validate(), &more) {
 		problems.merge(more)
 	}
@@ -55,7 +55,7 @@ func parse(file, text string) (Config, error) {
 }
 
 // merge adds the problems with what p has no problem with yet: a rule whose pattern is a number also has no pattern.
-func (p *Problems) merge(more *Problems) {
+func (p *InvalidError) merge(more *InvalidError) {
 	said := map[string]bool{}
 	for _, q := range p.List {
 		said[q.Path] = true

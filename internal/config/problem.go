@@ -33,14 +33,14 @@ type Problem struct {
 	Text string
 }
 
-// Problems are all things that are wrong with a configuration, at least one. It is what Load and Validate return as their error.
-type Problems struct {
+// InvalidError is all things that are wrong with a configuration, at least one. It is what Load and Validate return.
+type InvalidError struct {
 	File string // empty: not from a file
 	List []Problem
 }
 
 // Error gives a line for each problem, such as: sno.toml:12: app[1].rule[2].age is "5"; it must be a duration.
-func (p *Problems) Error() string {
+func (p *InvalidError) Error() string {
 	lines := make([]string, len(p.List))
 	for i, q := range p.List {
 		where := ""
@@ -58,12 +58,12 @@ func (p *Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-func (p *Problems) add(at path, format string, args ...any) {
+func (p *InvalidError) add(at path, format string, args ...any) {
 	p.List = append(p.List, Problem{Path: string(at), Text: fmt.Sprintf(format, args...)})
 }
 
 // orNil returns p as an error if there is any problem, in the order of the file.
-func (p *Problems) orNil() error {
+func (p *InvalidError) orNil() error {
 	if len(p.List) == 0 {
 		return nil
 	}

@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -21,9 +22,9 @@ const (
 	maxPattern     = 1024
 )
 
-// Validate checks everything that can be checked without the machine. The error is a *Problems.
+// Validate checks everything that can be checked without the machine. The error is a *InvalidError.
 func (c *Config) Validate() error {
-	p := &Problems{}
+	p := &InvalidError{}
 	checkTags(p, "", reflect.ValueOf(c).Elem())
 	if err := checkListen(c.Listen); err != nil {
 		p.add("listen", "is %q; %s", c.Listen, err)
@@ -41,7 +42,7 @@ func (c *Config) Validate() error {
 }
 
 // checkTags checks the bounds and the values that the tags of a struct and all beneath it name.
-func checkTags(p *Problems, at path, v reflect.Value) {
+func checkTags(p *InvalidError, at path, v reflect.Value) {
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
 		value, where := v.Field(i), at.key(f.Tag.Get("toml"))
@@ -66,7 +67,7 @@ func checkTags(p *Problems, at path, v reflect.Value) {
 	}
 }
 
-func checkValue(p *Problems, at path, f reflect.StructField, value reflect.Value) {
+func checkValue(p *InvalidError, at path, f reflect.StructField, value reflect.Value) {
 	if list, ok := f.Tag.Lookup("values"); ok {
 		allowed := strings.Split(list, "|")
 		// Within a list of tables an empty string is a key that was left out.
@@ -107,7 +108,7 @@ func number(s string, t reflect.Type) int64 {
 func checkListen(s string) error {
 	host, port, err := net.SplitHostPort(s)
 	if n, e := strconv.Atoi(port); err != nil || e != nil || n < 0 || n > 65535 || strings.ContainsAny(host, " /") {
-		return fmt.Errorf("it must be host:port, such as \"127.0.0.1:7878\" or \":7878\" for every address")
+		return errors.New("it must be host:port, such as \"127.0.0.1:7878\" or \":7878\" for every address")
 	}
 	return nil
 }
@@ -124,7 +125,7 @@ func validOrigin(s string) bool {
 	return ok && err == nil && (scheme == "https" || scheme == "http") && u.Host == host && u.Hostname() != "" && !strings.ContainsAny(host, "*@/?#")
 }
 
-func checkApps(p *Problems, apps []App) {
+func checkApps(p *InvalidError, apps []App) {
 	appIDs, keyIDs := map[string]path{}, map[string]path{}
 	for i, app := range apps {
 		at := path("app").element(i)
@@ -143,7 +144,7 @@ func checkApps(p *Problems, apps []App) {
 	}
 }
 
-func checkID(p *Problems, at path, id string, used map[string]path) {
+func checkID(p *InvalidError, at path, id string, used map[string]path) {
 	if auth.CheckID(id) != nil {
 		p.add(at, "is %q; it must be 1 to %d letters, digits, '_', '-' and '.'", id, auth.MaxIDBytes)
 		return
@@ -154,13 +155,13 @@ func checkID(p *Problems, at path, id string, used map[string]path) {
 	used[id] = at
 }
 
-func checkPattern(p *Problems, at path, pattern string) {
+func checkPattern(p *InvalidError, at path, pattern string) {
 	if pattern == "" || len(pattern) > maxPattern {
 		p.add(at, "has %d bytes; it must have 1 to %d, \"*\" is every channel", len(pattern), maxPattern)
 	}
 }
 
-func checkAnonymous(p *Problems, at path, allowed map[string][]string) {
+func checkAnonymous(p *InvalidError, at path, allowed map[string][]string) {
 	for pattern, actions := range allowed {
 		at := at.key(pattern)
 		checkPattern(p, at, pattern)

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -33,7 +34,7 @@ func (d Duration) String() string {
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (d *Duration) UnmarshalText(text []byte) error {
-	bad := fmt.Errorf("it must be a duration such as \"250ms\", \"24h\" or \"30d\"")
+	bad := errors.New("it must be a duration such as \"250ms\", \"24h\" or \"30d\"")
 	s, days := string(text), uint64(0)
 	if number, rest, found := strings.Cut(s, "d"); found {
 		n, err := strconv.ParseUint(number, 10, 63)
@@ -85,7 +86,7 @@ func (n *Size) UnmarshalText(text []byte) error {
 	}
 	v, err := strconv.ParseUint(s, 10, 63)
 	if err != nil || int64(v) > math.MaxInt64/unit {
-		return fmt.Errorf("it must be a number of bytes, or one with KiB, MiB, GiB or TiB such as \"64MiB\"")
+		return errors.New("it must be a number of bytes, or one with KiB, MiB, GiB or TiB such as \"64MiB\"")
 	}
 	*n = Size(int64(v) * unit)
 	return nil

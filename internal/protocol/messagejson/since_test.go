@@ -1,6 +1,7 @@
 package messagejson
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -40,7 +41,7 @@ func TestParseSinceRefuses(t *testing.T) {
 	for _, s := range []string{"", " ", "-1", "-10m", "+10m", "--1h", "d", "1.5d", "2d1w", "2d-3h", "2dd", "2d3", "1h2d", "10 m", "yesterday", "2026-11-22", "NaN",
 		"9007199254740992", "99999999999999999999", "999999999999d", "106751d24h", "106751d23h47m17s", "9999999999999999h", "\xff", strings.Repeat("9", 1000)} {
 		got, err := ParseSince(s, now)
-		e, ok := err.(*hub.Error)
+		e, ok := errors.AsType[*hub.Error](err)
 		if !ok || e.Code != hub.CodeBadRequest || len(e.Text) > 400 {
 			t.Errorf("%q: got %v, %v", s, got, err)
 		}
@@ -56,7 +57,7 @@ func FuzzParseSince(f *testing.F) {
 		if err == nil && got.UnixMilli() < 0 {
 			t.Errorf("%q: %v is before 1970", s, got)
 		}
-		if _, ok := err.(*hub.Error); err != nil && !ok {
+		if _, ok := errors.AsType[*hub.Error](err); err != nil && !ok {
 			t.Errorf("%q: %T", s, err)
 		}
 	})
