@@ -7,8 +7,8 @@
 //   - A subscription gets every message after its position, in order, through any number of connections. A message that does not follow
 //     the one before is reported as a *Fault, never passed over.
 //   - Publishes are sent in the order of the calls, and those that were not answered are sent again with the same ids and in the same
-//     order after a reconnect: none is lost, doubled or overtaken. A refusal that is worth a retry (overloaded, unavailable) is
-//     retried; what the server has meanwhile accepted from further back in the window is then ahead of it.
+//     order after a reconnect: none is lost, doubled or overtaken. What was refused for a moment (overloaded, unavailable) is
+//     retried, and so is all that was sent behind it, which the server refuses too ("ordered" publishes).
 //   - Ephemeral publishes are sent at most once.
 //   - Memory is bounded by Options.Window and Options.WindowBytes: Publish blocks when so much is unanswered. Nothing received is queued:
 //     a slow handler makes the server wait.

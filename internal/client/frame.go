@@ -162,6 +162,7 @@ type request struct {
 	*position
 	Expect    *position `json:"expect,omitempty"`
 	Ephemeral bool      `json:"ephemeral,omitempty"`
+	Ordered   bool      `json:"ordered,omitempty"`
 	Before    uint64    `json:"before,omitempty"`
 	Last      int       `json:"last,omitempty"`
 	Since     string    `json:"since,omitempty"`

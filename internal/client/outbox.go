@@ -16,6 +16,8 @@ type pending struct {
 	once bool
 	// retry marks what is sent again after a refusal that is worth it.
 	retry bool
+	// ordered marks the publishes that the server refuses once one before them was refused, until one says that it is a retry.
+	ordered bool
 	// done is called once, from the reading goroutine, with either.
 	done     func(f *frame, err error)
 	sent     bool // on this connection
@@ -33,6 +35,7 @@ type outbox struct {
 	held     bool
 	resumeAt time.Time
 	refusals int
+	again    bool // the next ordered publish is the first of a retry
 	inflight int
 
 	room chan struct{} // closed when something was finished, if anybody waits
@@ -89,13 +92,25 @@ func (o *outbox) take(now time.Time, b backoff, to *batch) (wait time.Duration) 
 		if p.sent || p.finished {
 			continue
 		}
-		if !to.add(p.frame) {
+		frame := p.frame
+		if p.ordered && o.again {
+			frame = asRetry(frame)
+		}
+		if !to.add(frame) {
 			break
+		}
+		if p.ordered {
+			o.again = false
 		}
 		p.sent = true
 		o.inflight++
 	}
 	return 0
+}
+
+// asRetry adds "retry":true to a frame, which has other members already.
+func asRetry(frame []byte) []byte {
+	return append([]byte(`{"retry":true,`), frame[1:]...)
 }
 
 // batch gathers the frames of one WebSocket message.
@@ -140,7 +155,7 @@ func (o *outbox) hold(now time.Time, b backoff) (wait time.Duration, held bool) 
 	if wait = o.resumeAt.Sub(now); wait > 0 {
 		return wait, true
 	}
-	o.held, o.resumeAt, o.next = false, time.Time{}, 0
+	o.held, o.resumeAt, o.next, o.again = false, time.Time{}, 0, true
 	return 0, false
 }
 
@@ -188,7 +203,7 @@ func (o *outbox) lostConnection() (once []*pending) {
 	for _, p := range once {
 		o.finish(p)
 	}
-	o.next, o.inflight, o.held, o.resumeAt = 0, 0, false, time.Time{}
+	o.next, o.inflight, o.held, o.resumeAt, o.again = 0, 0, false, time.Time{}, false
 	return once
 }
 
@@ -208,7 +223,7 @@ func (o *outbox) drop() (all []*pending) {
 // worthRetry says whether a request that failed so may succeed when it is sent again with the same id.
 func worthRetry(err error) bool {
 	e, ok := errors.AsType[*hub.Error](err)
-	return ok && (e.Code == hub.CodeOverloaded || e.Code == hub.CodeUnavailable)
+	return ok && (e.Code == hub.CodeOverloaded || e.Code == hub.CodeUnavailable || e.Code == hub.CodeOutOfOrder)
 }
 
 // backoff is how long to wait before trying again.

@@ -61,7 +61,7 @@ func (c *Client) Publish(ctx context.Context, p Publication) (Ack, error) {
 func (c *Client) PublishAsync(ctx context.Context, p Publication, done func(Ack, error)) error {
 	r := request{
 		Type: "publish", Channel: p.Channel, ID: p.ID, Event: p.Event, Headers: p.Headers,
-		Ephemeral: p.Ephemeral, Expect: wirePosition(p.Expect),
+		Ephemeral: p.Ephemeral, Ordered: !p.Ephemeral, Expect: wirePosition(p.Expect),
 	}
 	if p.NoEcho {
 		r.Echo = new(bool)
@@ -74,7 +74,7 @@ func (c *Client) PublishAsync(ctx context.Context, p Publication, done func(Ack,
 	case data != nil && !json.Valid(data):
 		return hub.Errorf(hub.CodeBadRequest, "data must be one JSON value, not %q; say Binary for other bytes", clip(data))
 	}
-	return c.enqueue(ctx, &pending{once: p.Ephemeral, retry: true, done: publishDone(p.Channel, done)}, &r, data)
+	return c.enqueue(ctx, &pending{once: p.Ephemeral, retry: true, ordered: r.Ordered, done: publishDone(p.Channel, done)}, &r, data)
 }
 
 func publishDone(channel string, done func(Ack, error)) func(*frame, error) {

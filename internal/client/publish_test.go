@@ -106,10 +106,11 @@ func TestRefusedPublishGoesAgain(t *testing.T) {
 	c := dial(t, Options{URL: clienttest.Script(t, func(s *script) {
 		s.Greet()
 		refuse(s, hub.CodeOverloaded)
-		refuse(s, hub.CodeUnavailable)
+		refuse(s, hub.CodeOutOfOrder)
 		for i, want := range []string{"a", "b", "c"} {
-			if f := s.Publish(1 + i); f["id"] != want {
-				t.Errorf("got %v, want %q", f["id"], want)
+			// The server has to know where the new order begins.
+			if f := s.Publish(1 + i); f["id"] != want || f["ordered"] != true || (f["retry"] == true) != (i == 0) {
+				t.Errorf("got %v, want %q", f, want)
 			}
 		}
 		s.UntilGone()
