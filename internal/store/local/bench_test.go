@@ -120,4 +120,6 @@ func BenchmarkRead(b *testing.B) {
 	b.Run("flushed", read)
 }
 
-func benchChannel(i int) hub.Channel { return hub.Channel{App: "app", Name: fmt.Sprintf("channel-%d", i)} }
+func benchChannel(i int) hub.Channel {
+	return hub.Channel{App: "app", Name: fmt.Sprintf("channel-%d", i)}
+}

@@ -261,3 +261,15 @@ func TestSyncFailsUnderLoad(t *testing.T) {
 	l = mustOpen(t, o)
 	checkChain(t, readAll(t, l, hub.Retention{}), p.Head, ids)
 }
+
+// eventually asks until it is so: what it waits for happens outside of this process, such as a disk that has space again.
+func eventually(t testing.TB, so func() bool) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(30 * time.Second); !so(); <-tick.C {
+		if time.Now().After(end) {
+			t.Fatal("not within 30 seconds")
+		}
+	}
+}

@@ -27,13 +27,19 @@ type instance struct {
 	floor  atomic.Uint64
 	dir    string
 	stall  stall
+	// manifest is the path of Pebble's current one.
+	manifest atomic.Pointer[string]
 
 	mu     sync.RWMutex // held for reading by whoever uses db, for writing to close it
 	closed bool
 }
 
 // openInstance opens the store. acked is the highest offset acknowledged so far in this process: if less is found, what is missing is lost.
-func openInstance(o *Options, dir string, acked uint64, onFail func(*instance, error)) (_ *instance, err error) {
+// w is what another process has left of its witness; nil when there is none, and when this process had the store open before.
+func openInstance(o *Options, dir string, acked uint64, w *witness, onFail func(*instance, error)) (_ *instance, err error) {
+	if err := w.prepare(o, dir); err != nil {
+		return nil, err
+	}
 	in := &instance{dir: o.Dir}
 	in.stall.changed.L = &in.stall.mu
 	in.fence = newFence(o.FS, walSync(o), func(err error) {
@@ -50,6 +56,9 @@ func openInstance(o *Options, dir string, acked uint64, onFail func(*instance, e
 		}
 	}()
 	if in.meta, err = readMeta(in.db); err != nil {
+		return nil, err
+	}
+	if err := w.confirm(o, in.meta.sequence); err != nil {
 		return nil, err
 	}
 	in.floor.Store(in.meta.floors.Offset)
@@ -119,6 +128,13 @@ func (in *instance) recover(err *error) {
 	}
 }
 
+func (in *instance) manifestPath() string {
+	if p := in.manifest.Load(); p != nil {
+		return *p
+	}
+	return ""
+}
+
 // use calls do with the store held open; ok is false if it is closed.
 func (in *instance) use(do func() error) (ok bool, err error) {
 	in.mu.RLock()
@@ -183,6 +199,11 @@ func (in *instance) pebbleOptions(o *Options) *pebble.Options {
 		p.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}
 	p.EventListener = &pebble.EventListener{
+		ManifestCreated: func(i pebble.ManifestCreateInfo) {
+			if i.Err == nil {
+				in.manifest.Store(&i.Path)
+			}
+		},
 		WALCreated: func(pebble.WALCreateInfo) { in.stall.add(1) }, // with each memtable
 		FlushEnd: func(i pebble.FlushInfo) {
 			if i.Err == nil {
@@ -230,7 +251,7 @@ func (in *instance) readError(what string, err error) error {
 	if err == nil {
 		return nil
 	}
-	if errors.Is(err, pebble.ErrCorruption) || errors.Is(err, errBadState) || errors.Is(err, errBadRecord) {
+	if pebble.IsCorruptionError(err) || errors.Is(err, errBadState) || errors.Is(err, errBadRecord) {
 		return hub.Errorf(hub.CodeCorrupt, "%s: data in %s is damaged (%v) and was not served; check the disk, then restore the directory "+
 			"from a backup, or trim the channel behind the damage", what, in.dir, err)
 	}

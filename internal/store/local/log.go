@@ -28,6 +28,8 @@ type Log struct {
 	inst  atomic.Pointer[instance]
 	acked atomic.Uint64 // newest offset on disk that was acknowledged
 
+	witnessing witnessing // witnessLoop's, and Close's after it
+
 	broken  chan *instance // an instance whose fence has closed
 	closing chan struct{}
 	mended  sync.WaitGroup // mend, sync and sweep
@@ -65,19 +67,37 @@ func Open(o Options) (_ *Log, err error) {
 		broken: make(chan *instance, 1), closing: make(chan struct{}), done: make(chan struct{}),
 	}
 	l.queue.some.L = &l.queue.mu
-	in, err := openInstance(&o, l.dir, 0, l.onFail)
+	w, err := readWitness(o.FS, o.Dir)
 	if err != nil {
 		return nil, openError(o.Dir, err)
 	}
+	in, err := openInstance(&o, l.dir, 0, w, l.onFail)
+	if err != nil {
+		return nil, openError(o.Dir, err)
+	}
+	l.witnessing = witnessing{o: &l.o, manifest: func() string { return l.inst.Load().manifestPath() }}
+	defer func() {
+		if err != nil {
+			in.fence.open()
+			in.close()
+		}
+	}()
 	l.inst.Store(in)
+	if err := l.witnessing.write(in.meta.sequence, false); err != nil {
+		return nil, openError(o.Dir, err)
+	}
 	l.acked.Store(in.meta.sequence)
 	l.start(in)
 	return l, nil
 }
 
 func openError(dir string, err error) error {
-	if errors.Is(err, pebble.ErrCorruption) || errors.Is(err, errBadState) {
-		return fmt.Errorf("open the store in %s: the data is damaged: %w; nothing was changed: check the disk and restore the directory from a backup", dir, err)
+	var shown *hub.Error
+	if errors.As(err, &shown) {
+		return fmt.Errorf("open the store: %w", err)
+	}
+	if pebble.IsCorruptionError(err) || errors.Is(err, errBadState) {
+		return fmt.Errorf("open the store in %s: the data is damaged: %w; check the disk and restore the directory from a backup", dir, err)
 	}
 	return fmt.Errorf("open the store in %s: %w", dir, err)
 }
@@ -100,6 +120,7 @@ func (l *Log) start(in *instance) {
 	}()
 	l.mended.Go(l.mend)
 	l.mended.Go(l.sweepLoop)
+	l.mended.Go(l.witnessLoop)
 	if l.o.Sync == SyncInterval {
 		l.mended.Go(l.syncLoop)
 	}
@@ -234,7 +255,10 @@ func (l *Log) closeClean(in *instance) error {
 	if err := in.apply(b, true); err != nil {
 		return err
 	}
-	return in.flush()
+	if err := in.flush(); err != nil {
+		return err
+	}
+	return l.witnessing.write(l.acked.Load(), true)
 }
 
 func (in *instance) flush() (err error) {

@@ -79,7 +79,7 @@ func (l *Log) replace() bool {
 		err := l.space.check(0)
 		if err == nil {
 			var in *instance
-			if in, err = openInstance(&l.o, l.dir, l.acked.Load(), l.onFail); err == nil {
+			if in, err = openInstance(&l.o, l.dir, l.acked.Load(), nil, l.onFail); err == nil {
 				return l.adopt(in)
 			}
 		} else {
