@@ -63,7 +63,8 @@ func (a *api) answer(h handler) http.HandlerFunc {
 	}
 }
 
+// writeJSON ends with a line break, so that a terminal's prompt stands on a line of its own.
 func writeJSON(w http.ResponseWriter, body []byte) {
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(body) // whoever has gone needs no answer
+	_, _ = w.Write(append(body, '\n')) // whoever has gone needs no answer
 }

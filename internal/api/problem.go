@@ -109,7 +109,7 @@ func appendProblem(b []byte, e *hub.Error, status int, results []byte) []byte {
 	if results != nil {
 		b = append(append(b, `,"results":`...), results...)
 	}
-	return append(b, '}')
+	return append(b, "}\n"...)
 }
 
 func meaning(c hub.Code) string {

@@ -75,7 +75,7 @@ func TestPublishMany(t *testing.T) {
 	if one := into[[]result](t, s.do("POST", chat, `[{"id":"c"}]`)); len(one) != 1 || !one[0].Duplicate {
 		t.Errorf("one in an array: %+v", one)
 	}
-	if none := s.do("POST", chat, ` [ ] `); none.StatusCode != http.StatusOK || none.body != "[]" {
+	if none := s.do("POST", chat, ` [ ] `); none.StatusCode != http.StatusOK || none.body != "[]\n" {
 		t.Errorf("none: %d %s", none.StatusCode, none.body)
 	}
 	batch := "[" + strings.Repeat(`{},`, maxBatch-1) + "{}]"
@@ -377,7 +377,7 @@ func TestPublishAnswersWhenDurable(t *testing.T) {
 		}
 		store([]hub.Result{{ID: "a", Position: hub.Position{Epoch: "e", Offset: 3}, Prev: 2}})
 		all.Wait()
-		if want := `{"channel":"chat","id":"a","epoch":"e","offset":3,"prev":2}`; w.Code != 200 || w.Body.String() != want {
+		if want := `{"channel":"chat","id":"a","epoch":"e","offset":3,"prev":2}` + "\n"; w.Code != 200 || w.Body.String() != want {
 			t.Errorf("got %d %s", w.Code, w.Body)
 		}
 		if err := h.Close(); err != nil {

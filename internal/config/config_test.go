@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -178,7 +179,7 @@ func TestLoadSaysWhatIsWrong(t *testing.T) {
 
 func TestLoadReportsEverythingOnce(t *testing.T) {
 	_, err := load(t, "listen = 1\nlisen = 2\n[store]\nsync = \"a\"\ninterval = \"x\"\n[[app]]\nid = 7\n")
-	p, ok := err.(*InvalidError)
+	p, ok := errors.AsType[*InvalidError](err)
 	if !ok {
 		t.Fatalf("got %v", err)
 	}
@@ -252,6 +253,46 @@ func TestTags(t *testing.T) {
 	}
 }
 
+// TestDocument sees to it that the reference page has each key with its words, and each default.
+func TestDocument(t *testing.T) {
+	text, err := os.ReadFile("../../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var walk func(reflect.Value)
+	walk = func(v reflect.Value) {
+		for i := range v.NumField() {
+			f, value := v.Type().Field(i), v.Field(i)
+			name, rows := f.Tag.Get("toml"), ""
+			switch {
+			case name == "-":
+				continue
+			case value.Kind() == reflect.Struct:
+				walk(value)
+				continue
+			case value.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.Struct:
+				walk(reflect.New(f.Type.Elem()).Elem())
+				continue
+			}
+			for line := range strings.Lines(string(text)) {
+				if strings.HasPrefix(line, "| `"+name+"` |") || strings.Contains(line, "."+name+"]") {
+					rows += line
+				}
+			}
+			words := strings.FieldsFunc(f.Tag.Get("values"), func(r rune) bool { return r == '|' })
+			if f.Tag.Get("min") != "" && value.Kind() != reflect.Pointer {
+				words = append(words, fmt.Sprint(value.Interface()))
+			}
+			for _, w := range append(words, "`") {
+				if !strings.Contains(rows, w) {
+					t.Errorf("docs/configuration.md: the row of %s.%s lacks %s", v.Type().Name(), name, w)
+				}
+			}
+		}
+	}
+	walk(reflect.ValueOf(Default()))
+}
+
 func keys[V any](m map[string]V) (all []string) {
 	for k := range m {
 		all = append(all, k)
@@ -281,7 +322,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		c, err := parse("sno.toml", text)
 		if err != nil {
-			if p, ok := err.(*InvalidError); !ok || len(p.List) == 0 || len(p.Error()) == 0 {
+			if p, ok := errors.AsType[*InvalidError](err); !ok || len(p.List) == 0 || len(p.Error()) == 0 {
 				t.Fatalf("got %v", err)
 			}
 			return
