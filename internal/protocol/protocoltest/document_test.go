@@ -82,6 +82,7 @@ var codesNotInVectors = map[string]string{
 	"4305": "needs a failing store",
 	"4306": "needs a full disk",
 	"4307": "needs a damaged store",
+	"4311": "needs a store that fails for a while",
 	"4309": "no request of this protocol asks for a thing by its id",
 }
 
