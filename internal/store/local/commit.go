@@ -330,6 +330,7 @@ func (c *committer) send() {
 			c.in.fence.fail(err)
 			b.pb = nil // whatever became of it, it must not be waited for
 		}
+		c.reclaim()
 	}
 	c.out <- b
 	select {

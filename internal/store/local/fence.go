@@ -27,6 +27,8 @@ type fence struct {
 	holding  atomic.Bool // set once the instance is open: until then nobody could release what is held
 	released chan struct{}
 	release  sync.Once
+	// unsure is set when it was the manifest that could not be written: which tables it names is then not known.
+	unsure atomic.Bool
 	// syncWAL says whether a sync of the WAL is to be done just now; false means that handing the bytes to the operating system is enough.
 	syncWAL func() bool
 }
@@ -73,13 +75,15 @@ func (f *fence) guard(held bool, do func() error) bool {
 
 func isWAL(name string) bool { return strings.HasSuffix(name, ".log") }
 
+func isManifest(name string) bool { return strings.Contains(name, "MANIFEST") }
+
 func (f *fence) create(name string, do func() (vfs.File, error)) (vfs.File, error) {
 	var file vfs.File
 	wal := isWAL(name)
 	if !f.guard(!wal, func() (err error) { file, err = do(); return err }) {
 		return nullFile{}, nil
 	}
-	return &fencedFile{File: file, fence: f, free: wal, wal: wal}, nil
+	return &fencedFile{File: file, fence: f, free: wal, wal: wal, manifest: isManifest(name)}, nil
 }
 
 func (f *fence) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
@@ -94,12 +98,13 @@ func (f *fence) ReuseForWrite(old, name string, c vfs.DiskWriteCategory) (vfs.Fi
 	return f.create(name, func() (vfs.File, error) { return f.FS.ReuseForWrite(old, name, c) })
 }
 
+// OpenDir's file is synced after a manifest has taken its place, so it counts as one.
 func (f *fence) OpenDir(name string) (vfs.File, error) {
 	file, err := f.FS.OpenDir(name)
 	if err != nil {
 		return nil, err
 	}
-	return &fencedFile{File: file, fence: f, free: true}, nil
+	return &fencedFile{File: file, fence: f, free: true, manifest: true}, nil
 }
 
 func (f *fence) Link(old, name string) error {
@@ -108,7 +113,11 @@ func (f *fence) Link(old, name string) error {
 }
 
 func (f *fence) Rename(old, name string) error {
-	f.guard(true, func() error { return f.FS.Rename(old, name) })
+	f.guard(true, func() error {
+		err := f.FS.Rename(old, name)
+		f.unsure.Store(f.unsure.Load() || err != nil)
+		return err
+	})
 	return nil
 }
 
@@ -141,12 +150,17 @@ type fencedFile struct {
 	vfs.File
 	fence *fence
 	wal   bool
+	// manifest files say which tables there are.
+	manifest bool
 	// free files are written and synced by the committer's goroutine too, when it begins a WAL: it must not be held.
 	free bool
 }
 
 func (w *fencedFile) Write(b []byte) (int, error) {
-	w.fence.guard(!w.free, func() error { _, err := w.File.Write(b); return err })
+	w.fence.guard(!w.free, func() error {
+		_, err := w.File.Write(b)
+		return w.note(err)
+	})
 	return len(b), nil
 }
 
@@ -160,11 +174,19 @@ func (w *fencedFile) Preallocate(at, n int64) error {
 	return nil
 }
 
+// note notes that it was a manifest that failed, before the fence closes.
+func (w *fencedFile) note(err error) error {
+	if err != nil && w.manifest {
+		w.fence.unsure.Store(true)
+	}
+	return err
+}
+
 func (w *fencedFile) sync(do func() error) error {
 	if w.wal && !w.fence.syncWAL() {
 		return nil
 	}
-	w.fence.guard(!w.free, do)
+	w.fence.guard(!w.free, func() error { return w.note(do()) })
 	return nil
 }
 

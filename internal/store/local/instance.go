@@ -27,6 +27,7 @@ type instance struct {
 	floor  atomic.Uint64
 	dir    string
 	stall  stall
+	reaped uint64 // bytes deleted since the last flush that was asked for: the committer's
 	// manifest is the path of Pebble's current one.
 	manifest atomic.Pointer[string]
 
@@ -41,7 +42,7 @@ func openInstance(o *Options, dir string, acked uint64, w *witness, onFail func(
 		return nil, err
 	}
 	in := &instance{dir: o.Dir}
-	in.stall.changed.L = &in.stall.mu
+	in.stall.changed.L, in.stall.most = &in.stall.mu, o.MemtableBytes
 	in.fence = newFence(o.FS, walSync(o), func(err error) {
 		in.stall.broken()
 		onFail(in, err)
@@ -73,6 +74,9 @@ func (in *instance) openDB(o *Options, dir string) (err error) {
 	defer in.recover(&err)
 	db, err := pebble.Open(dir, in.pebbleOptions(o))
 	if err != nil {
+		if failed := in.fence.failed(); failed != nil {
+			return failed // what Pebble says is what follows from it
+		}
 		return err
 	}
 	in.db = db
@@ -183,10 +187,10 @@ func (in *instance) pebbleOptions(o *Options) *pebble.Options {
 		FormatMajorVersion:          pebble.FormatValueSeparation,
 		CacheSize:                   o.CacheBytes,
 		MemTableSize:                uint64(o.MemtableBytes),
-		MemTableStopWritesThreshold: 1 << 20, // see stall
+		MemTableStopWritesThreshold: stallAt + 2, // never met, see stall; Pebble keeps as many old WALs for its next ones
 		L0CompactionThreshold:       4,
 		L0StopWritesThreshold:       1 << 20,
-		LBaseMaxBytes:               max(4*o.MemtableBytes, 8<<20),
+		LBaseMaxBytes:               max(4*o.MemtableBytes, 4<<20),
 		MaxOpenFiles:                1000,
 		Logger:                      &pebbleLogger{in: in, to: o.Logger},
 		CompactionConcurrencyRange:  func() (int, int) { return 1, max(1, runtime.GOMAXPROCS(0)/2) },
@@ -194,9 +198,13 @@ func (in *instance) pebbleOptions(o *Options) *pebble.Options {
 		FlushDelayDeleteRange: 10 * time.Second,
 	}
 	for i := range p.Levels {
+		p.TargetFileSizes[i] = min(max(o.MemtableBytes/4, 256<<10), 4<<20) << min(i, 3)
 		p.Levels[i].BlockSize = 16 << 10
 		p.Levels[i].IndexBlockSize = 64 << 10
 		p.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+	}
+	if o.MemtableBytes < 8<<20 {
+		p.Experimental.MultiLevelCompactionHeuristic = pebble.NoMultiLevel{} // a small disk: compactions must not need much room
 	}
 	p.EventListener = &pebble.EventListener{
 		ManifestCreated: func(i pebble.ManifestCreateInfo) {
@@ -204,19 +212,25 @@ func (in *instance) pebbleOptions(o *Options) *pebble.Options {
 				in.manifest.Store(&i.Path)
 			}
 		},
-		WALCreated: func(pebble.WALCreateInfo) { in.stall.add(1) }, // with each memtable
+		WALCreated: func(pebble.WALCreateInfo) { in.stall.created() }, // with each memtable
 		FlushEnd: func(i pebble.FlushInfo) {
 			if i.Err == nil {
-				in.stall.add(-i.Input)
+				in.stall.flushed(i.Input)
 			}
 		},
 		BackgroundError: func(err error) {
+			if in.fence.failed() != nil {
+				return // it follows from what mend reports
+			}
 			if !errors.Is(err, pebble.ErrCancelledCompaction) {
 				o.Logger.Error("store: background work", "dir", o.Dir, "err", err)
 			}
 		},
 		// The default ends the process. A damaged block is refused where it is read.
 		DataCorruption: func(i pebble.DataCorruptionInfo) {
+			if in.fence.failed() != nil {
+				return
+			}
 			o.Logger.Error("store: damaged data", "dir", o.Dir, "file", i.Path, "err", i.Details)
 		},
 	}

@@ -2,6 +2,8 @@ package local
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -12,7 +14,7 @@ import (
 
 const (
 	mendFirst = 50 * time.Millisecond // before the store is opened again after a failure
-	mendMost  = 5 * time.Second       // and after many
+	mendMost  = 2 * time.Second       // and after many
 )
 
 // onFail is called once an instance, when its fence closes, with whatever locks Pebble holds.
@@ -54,10 +56,40 @@ func (l *Log) mend() {
 			}
 			l.o.Logger.Error("store: a write failed; nothing is stored until the store has been opened again, reads go on",
 				"dir", l.o.Dir, "err", broken.fence.failed())
+			l.tidy(broken)
 			if !l.replace() {
 				return
 			}
 			l.o.Logger.Info("store: opened again", "dir", l.o.Dir)
+		}
+	}
+}
+
+// tidy removes the tables that a broken instance has left lying about, such as half of a compaction: on a disk that is full because of them there
+// would be no room to open the store again, which is when Pebble removes them. Which tables it needs the instance itself knows: its
+// fence holds it where it is. Not if its last word to the manifest may have got through.
+func (l *Log) tidy(broken *instance) {
+	if broken.fence.unsure.Load() {
+		return
+	}
+	live := map[string]bool{}
+	ok, err := broken.use(func() error {
+		levels, err := broken.db.SSTables()
+		for _, level := range levels {
+			for _, t := range level {
+				live[fmt.Sprintf("%06d.sst", uint64(t.FileNum))] = true
+				live[fmt.Sprintf("%06d.sst", uint64(t.BackingSSTNum))] = true
+			}
+		}
+		return err
+	})
+	names, e := l.o.FS.List(l.dir)
+	if !ok || err != nil || e != nil {
+		return
+	}
+	for _, name := range names {
+		if strings.HasSuffix(name, ".sst") && !live[name] {
+			l.o.FS.Remove(l.o.FS.PathJoin(l.dir, name)) // if it fails the store is opened without
 		}
 	}
 }
@@ -76,14 +108,10 @@ func (l *Log) replace() bool {
 			return false
 		case <-timer.C:
 		}
-		err := l.space.check(0)
+		// Also while the disk is full: opening removes what a compaction has left unfinished, and may so make the room that it needs.
+		in, err := openInstance(&l.o, l.dir, l.acked.Load(), nil, l.onFail)
 		if err == nil {
-			var in *instance
-			if in, err = openInstance(&l.o, l.dir, l.acked.Load(), nil, l.onFail); err == nil {
-				return l.adopt(in)
-			}
-		} else {
-			wait = min(wait, 10*mendFirst) // asking costs nothing
+			return l.adopt(in)
 		}
 		if err.Error() != said {
 			said = err.Error()

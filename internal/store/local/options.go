@@ -65,11 +65,11 @@ type Options struct {
 	// QueueBytes bounds what has been appended and is not yet stored; beyond it appends fail with CodeOverloaded. Default 64 MiB.
 	QueueBytes int64
 	// ReserveBytes is how much of the disk is left free: with less, appends fail with CodeDiskFull, while there is still room to
-	// clean up. Default a twentieth of the disk, at least four memtables and at most 256 MiB (8 MiB on a disk of 64 MiB).
+	// clean up. Default a twentieth of the disk, at least sixteen memtables and at most 256 MiB (16 MiB on a disk of 64 MiB).
 	ReserveBytes int64
 	// CacheBytes is for blocks read from disk. Default 64 MiB.
 	CacheBytes int64
-	// MemtableBytes is how much is gathered in memory before it is written out sorted. Default 1/32 of the disk, 1 to 64 MiB.
+	// MemtableBytes is how much is gathered in memory before it is written out sorted. Default 1/64 of the disk, 1 to 64 MiB.
 	MemtableBytes int64
 	// Heads is how many channels that have just been used are held in memory. Default 16,384.
 	Heads int
@@ -136,8 +136,8 @@ func (o *Options) setDefaults() error {
 
 // sizeToDisk sets what depends on how large the disk is.
 func (o *Options) sizeToDisk(total int64) {
-	orDefault(&o.MemtableBytes, min(max(total/32, 1<<20), 64<<20))
-	orDefault(&o.ReserveBytes, min(max(total/20, 4*o.MemtableBytes), 256<<20))
+	orDefault(&o.MemtableBytes, min(max(total/64, 1<<20), 64<<20))
+	orDefault(&o.ReserveBytes, min(max(total/20, 16*o.MemtableBytes), 256<<20))
 }
 
 type nullSink struct{}
