@@ -48,11 +48,7 @@ func newMembers(grace time.Duration, changed func(Channel)) *members {
 func (p *members) Enter(ch Channel, session string, m Member) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	r := p.rosters[ch]
-	if r == nil {
-		r = &roster{members: map[string]*member{}, version: p.high}
-		p.rosters[ch] = r
-	}
+	r := p.roster(ch)
 	key := memberKey{ch, m.ID}
 	if p.sessions[session] == nil {
 		p.sessions[session] = map[memberKey]struct{}{}
@@ -76,6 +72,15 @@ func (p *members) Enter(ch Channel, session string, m Member) error {
 	}
 	there.sessions[session] = false
 	return nil
+}
+
+func (p *members) roster(ch Channel) *roster {
+	r := p.rosters[ch]
+	if r == nil {
+		r = &roster{members: map[string]*member{}, version: p.high}
+		p.rosters[ch] = r
+	}
+	return r
 }
 
 // Leave implements Presence.
@@ -157,9 +162,9 @@ func (p *members) change(ch Channel, r *roster, event PresenceEvent, m Member) {
 func (p *members) Members(ch Channel) ([]Member, uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	r := p.rosters[ch]
-	if r == nil {
-		return nil, p.high
+	r := p.roster(ch)
+	if len(r.members) == 0 {
+		p.retire(ch, r) // kept for a while, so that the next change follows this version
 	}
 	all := make([]Member, 0, len(r.members))
 	for _, id := range slices.Sorted(maps.Keys(r.members)) {

@@ -43,18 +43,26 @@ func (h *Hub) Publish(g *Grant, pubs []Publication, done func([]Result)) error {
 	var entries []Entry
 	for i := range pubs {
 		if err := h.checkPublication(&pubs[i]); err != nil {
-			return err
+			return numbered(err, i, len(pubs))
 		}
 		for _, name := range pubs[i].Channels {
 			ch, rule, err := h.authorise(g, ActionPublish, name)
 			if err != nil {
-				return err
+				return numbered(err, i, len(pubs))
 			}
 			entries = append(entries, Entry{Message: pubs[i].message(ch, g.Client), Keep: rule.Keep, Expect: pubs[i].Expect, Order: pubs[i].Order})
 		}
 	}
 	h.append(entries, done)
 	return nil
+}
+
+// numbered says which of several publications an error is about.
+func numbered(err error, i, n int) error {
+	if shown, ok := Show(err); ok && n > 1 {
+		return Errorf(shown.Code, "message %d of %d: %s", i+1, n, shown.Text)
+	}
+	return err
 }
 
 // PublishWait is Publish for callers that wait. When ctx ends first the messages may or may not be stored.

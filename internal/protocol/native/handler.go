@@ -54,7 +54,7 @@ func (p *Protocol) FrameBytes() int64 {
 func (p *Protocol) Handler(conn wire.Conn, grant *hub.Grant) wire.Handler {
 	h := &handler{Protocol: p, conn: conn, grant: grant, order: new(hub.Order)}
 	h.hurry = time.AfterFunc(connectTimeout, func() {
-		h.refuse(hub.Errorf(hub.CodeBadHandshake, "no connect frame within %s: send {\"type\":\"connect\"} first", connectTimeout), nil)
+		h.refuse(hub.Errorf(hub.CodeTimeout, "no connect frame within %s: send {\"type\":\"connect\"} first", connectTimeout), nil)
 	})
 	return h
 }

@@ -75,8 +75,9 @@ func (r *request) failure(ref json.RawMessage, channel string, err error) []byte
 		r.h.Logger.Error(r.Type, "channel", channel, "error", err)
 	}
 	w := newFrame("error", ref).error(shown)
-	if channel != "" {
-		w.str("channel", clip(channel))
+	// A name that cannot be a channel's is not worth repeating.
+	if n := len(channel); n > 0 && n <= r.h.Hub.Limits().ChannelBytes {
+		w.str("channel", channel)
 	}
 	return w.end()
 }

@@ -33,6 +33,9 @@ type Endpoint struct {
 	upgrader websocket.Upgrader
 }
 
+// closePatience is how long a connection that is being closed waits for the peer.
+const closePatience = 2 * time.Second
+
 var writeBuffers = &sync.Pool{}
 
 // New makes an Endpoint.
@@ -189,11 +192,18 @@ func (c *conn) receive(binary bool, r io.Reader) bool {
 		}
 		if rest == c.o.MessageBytes {
 			c.sayClose(c.o.TooLargeCode, "the message is far too large; see the limits in welcome")
+			c.discard()
 			return false
 		}
 		c.handler.TooLarge(int64(len(msg)) + rest)
 	}
 	return err == nil
+}
+
+// discard reads for a moment what the peer is still sending: closing with bytes unread resets the connection, and the peer would not see why.
+func (c *conn) discard() {
+	_ = c.ws.NetConn().SetReadDeadline(time.Now().Add(closePatience))
+	_, _ = io.Copy(io.Discard, c.ws.NetConn())
 }
 
 // readUpTo reads until the end of the message or one byte more than is allowed. Each piece is a sign of life.
@@ -261,7 +271,7 @@ func (c *conn) flush() bool {
 
 // linger gives the peer a moment to answer the closing handshake, so that it reads everything before the connection is reset.
 func (c *conn) linger() {
-	t := time.NewTimer(2 * time.Second)
+	t := time.NewTimer(closePatience)
 	defer t.Stop()
 	select {
 	case <-c.done:
