@@ -426,7 +426,12 @@ func TestDiskFull(t *testing.T) {
 	if err := syscall.Mount("sno-test", dir, "tmpfs", 0, "size=64m"); err != nil {
 		t.Skipf("mount: %v", err)
 	}
-	t.Cleanup(func() { syscall.Unmount(dir, 0) })
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, 0); err != nil { // something has a file open that was closed
+			t.Errorf("unmount: %v", err)
+			syscall.Unmount(dir, syscall.MNT_DETACH)
+		}
+	})
 	sink := newResyncSink()
 	l := mustOpen(t, Options{Dir: dir, Sink: sink, Logger: quiet})
 	data := make([]byte, 100_000)

@@ -150,7 +150,7 @@ func (l *Log) adopt(in *instance) bool {
 			l.acked.Store(in.meta.sequence)
 			l.o.Sink.Resync() // messages of batches that failed may turn out to be stored
 			old.fence.open()
-			go l.retire(old)
+			l.mended.Go(func() { l.retire(old) }) // Close waits for it
 			close(done)
 		})
 	})
