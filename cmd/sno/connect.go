@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/snoserver/sno/internal/client"
+)
+
+// defaultURL is where sno dev and sno serve listen unless told otherwise.
+const defaultURL = "http://127.0.0.1:7878"
+
+// connection holds the flags of the commands that talk to a server.
+type connection struct {
+	url, key, secret, token string
+	wait                    time.Duration
+}
+
+func (n *connection) flags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&n.url, "url", "", `the server's address (SNO_URL, default "`+defaultURL+`")`)
+	f.StringVar(&n.key, "key", "", "app key id (SNO_KEY)")
+	f.StringVar(&n.secret, "secret", "", "app key secret (SNO_SECRET, which other users of the machine cannot see)")
+	f.StringVar(&n.token, "token", "", "a client's token instead of a key (SNO_TOKEN)")
+	f.DurationVar(&n.wait, "wait", 0, "go on trying for so long while the server cannot be reached")
+}
+
+func firstOf(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
+// options gives what the flags and the environment say. A credential given by flag replaces those of the environment, and there a token goes before a key.
+func (n *connection) options(log *slog.Logger) (client.Options, error) {
+	o := client.Options{URL: firstOf(n.url, os.Getenv("SNO_URL"), defaultURL), Logger: log, Wait: n.wait > 0}
+	key, secret, token := n.key, firstOf(n.secret, os.Getenv("SNO_SECRET")), n.token
+	if key == "" && token == "" {
+		token = os.Getenv("SNO_TOKEN")
+	}
+	if key == "" && token == "" {
+		key = os.Getenv("SNO_KEY")
+	}
+	switch {
+	case key != "" && token != "":
+		return o, usage("--key and --token are two credentials; give one")
+	case key != "" && secret == "":
+		return o, usage("key %q needs its secret: set SNO_SECRET", key)
+	case key != "":
+		o.Key, o.Secret = key, secret
+	case token != "":
+		o.Token = func(context.Context) (string, error) { return token, nil }
+	}
+	return o, nil
+}
+
+// dial connects as the flags say. What happens to the connection later is told on stderr.
+func (n *connection) dial(c *cobra.Command) (*client.Client, error) {
+	o, err := n.options(logger(c.ErrOrStderr(), slog.LevelInfo))
+	if err != nil {
+		return nil, err
+	}
+	ctx := c.Context()
+	if n.wait > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, n.wait)
+		defer cancel()
+	}
+	cl, err := client.Dial(ctx, o)
+	if err != nil {
+		return nil, &exitError{exitUsage, fmt.Errorf("%w\n(--url or SNO_URL says where the server is; start one with: sno dev)", err)}
+	}
+	return cl, nil
+}
+
+// closeTimeout is how long a command that was interrupted waits for what it has begun.
+const closeTimeout = 5 * time.Second
+
+// closeSoon closes a client that has nothing important under way.
+func closeSoon(cl *client.Client) error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	return cl.Close(ctx)
+}
