@@ -30,6 +30,7 @@ type committer struct {
 	now      int64  // the time of the batch being made, in Unix milliseconds; never decreases
 	began    uint64 // sequence when the batch being made was begun: channels numbered above are not applied
 	maxBytes int
+	deleted  deleted
 }
 
 // batch is what is applied, synced, delivered and acknowledged together.
@@ -330,7 +331,6 @@ func (c *committer) send() {
 			c.in.fence.fail(err)
 			b.pb = nil // whatever became of it, it must not be waited for
 		}
-		c.reclaim()
 	}
 	c.out <- b
 	select {

@@ -27,7 +27,7 @@ type instance struct {
 	floor  atomic.Uint64
 	dir    string
 	stall  stall
-	reaped uint64 // bytes deleted since the last flush that was asked for: the committer's
+	frugal *frugal
 	// manifest is the path of Pebble's current one.
 	manifest atomic.Pointer[string]
 
@@ -41,7 +41,7 @@ func openInstance(o *Options, dir string, acked uint64, w *witness, onFail func(
 	if err := w.prepare(o, dir); err != nil {
 		return nil, err
 	}
-	in := &instance{dir: o.Dir}
+	in := &instance{dir: o.Dir, frugal: newFrugal(o)}
 	in.stall.changed.L, in.stall.most = &in.stall.mu, o.MemtableBytes
 	in.fence = newFence(o.FS, walSync(o), func(err error) {
 		in.stall.broken()
@@ -203,6 +203,7 @@ func (in *instance) pebbleOptions(o *Options) *pebble.Options {
 		p.Levels[i].IndexBlockSize = 64 << 10
 		p.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}
+	p.Experimental.CompactionScheduler = in.frugal
 	if o.MemtableBytes < 8<<20 {
 		p.Experimental.MultiLevelCompactionHeuristic = pebble.NoMultiLevel{} // a small disk: compactions must not need much room
 	}

@@ -32,6 +32,7 @@ type Log struct {
 
 	broken  chan *instance // an instance whose fence has closed
 	closing chan struct{}
+	deleted chan deleted   // for reclaimLoop
 	mended  sync.WaitGroup // mend, sync and sweep
 	done    chan struct{}  // closed when the finisher has ended
 	sweeps  sync.Mutex     // held by the sweep that is going on
@@ -64,7 +65,7 @@ func Open(o Options) (_ *Log, err error) {
 	l := &Log{
 		o: o, lock: lock, dir: o.FS.PathJoin(o.Dir, logDir),
 		space:  space{fs: o.FS, dir: o.Dir, reserve: o.ReserveBytes},
-		broken: make(chan *instance, 1), closing: make(chan struct{}), done: make(chan struct{}),
+		broken: make(chan *instance, 1), closing: make(chan struct{}), deleted: make(chan deleted, 1), done: make(chan struct{}),
 	}
 	l.queue.some.L = &l.queue.mu
 	w, err := readWitness(o.FS, o.Dir)
@@ -121,6 +122,7 @@ func (l *Log) start(in *instance) {
 	l.mended.Go(l.mend)
 	l.mended.Go(l.sweepLoop)
 	l.mended.Go(l.witnessLoop)
+	l.mended.Go(l.reclaimLoop)
 	if l.o.Sync == SyncInterval {
 		l.mended.Go(l.syncLoop)
 	}

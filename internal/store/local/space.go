@@ -45,7 +45,14 @@ func (s *space) check(more int) error {
 	return s.err
 }
 
-// total is the size of the disk, or one that lets all defaults be the largest if it cannot be known.
+// low reports whether appends were refused when the disk was asked last.
+func (s *space) low() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err != nil
+}
+
+// diskTotal is the size of the disk, or one that lets all defaults be the largest if it cannot be known.
 func diskTotal(fs vfs.FS, dir string) int64 {
 	if u, err := fs.GetDiskUsage(dir); err == nil && u.TotalBytes < 1<<62 {
 		return int64(u.TotalBytes)

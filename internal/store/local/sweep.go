@@ -48,6 +48,7 @@ func (t *trimming) step(c *committer) {
 	}
 	again := more || !t.last && h.cur.floor > h.cur.gone
 	t.last = !more
+	c.reclaim()
 	l := c.l
 	c.b.after = append(c.b.after, func(failed error) {
 		switch {

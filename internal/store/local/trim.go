@@ -177,7 +177,6 @@ func (c *committer) reap(h *head, atLeast int) {
 		c.b.pb.DeleteRange(messageKey(number, items[0].offset), messageKey(number, items[n-1].offset+1), nil)
 	}
 	for i := range items {
-		c.in.reaped += uint64(items[i].length)
 		if n < rangeItems {
 			d := c.b.pb.DeleteSizedDeferred(messageKeyLen, items[i].length)
 			putMessageKey(d.Key, number, items[i].offset)
@@ -188,21 +187,9 @@ func (c *committer) reap(h *head, atLeast int) {
 		}
 	}
 	h.cur.gone = items[n-1].offset
+	c.reaped(number, items)
 	q.items = append(q.items[:0], q.items[n:]...)
 	q.live -= n
-}
-
-// reclaim flushes when much was deleted: disk comes back only when the deletions have left the memtable and meet what they delete.
-func (c *committer) reclaim() {
-	if c.in.reaped < uint64(2*c.l.o.MemtableBytes) || c.in.fence.failed() != nil {
-		return
-	}
-	c.in.reaped = 0
-	in := c.in
-	in.use(func() error {
-		_, err := in.db.AsyncFlush()
-		return err
-	})
 }
 
 // retireID deletes the id of a message that is deleted, at once or, if it is to be remembered for longer, when its time has come.
