@@ -74,12 +74,12 @@ func decodeFrame(b []byte) (*frame, *hub.Error) {
 		}
 		return f, bad
 	}
-	if f.Type == "" {
-		return f, hub.Errorf(hub.CodeBadRequest, "type is missing: every frame is an object with a type")
-	}
 	if err := checkRef(f.Ref); err != nil {
 		f.Ref = nil
 		return f, err
+	}
+	if f.Type == "" {
+		return f, hub.Errorf(hub.CodeBadRequest, "type is missing: every frame is an object with a type")
 	}
 	return f, nil
 }
