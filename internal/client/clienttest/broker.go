@@ -99,10 +99,12 @@ func (b *Broker) serve(w http.ResponseWriter, r *http.Request) {
 			message = fmt.Appendf(nil, "[%s]", message)
 		}
 		var frames []Frame
-		if json.Unmarshal(message, &frames) != nil {
+		var raw []struct{ Data json.RawMessage } // data is kept byte for byte
+		if json.Unmarshal(message, &frames) != nil || json.Unmarshal(message, &raw) != nil {
 			return
 		}
-		for _, f := range frames {
+		for i, f := range frames {
+			f["data"] = raw[i].Data
 			b.handle(c, f)
 		}
 	}
