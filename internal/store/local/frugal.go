@@ -1,6 +1,7 @@
 package local
 
 import (
+	"sync"
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -10,10 +11,15 @@ import (
 // fails, breaks the instance and leaves its half-made tables behind. Those that reclaim asks for are allowed: they make room.
 type frugal struct {
 	// The one without a goroutine of its own, whose name says that it is for tests: compactions are then begun when a flush or
-	// another compaction ends, or one is asked for, which is all there is to wait for here.
+	// another compaction ends, when one is asked for, and by grant.
 	*pebble.ConcurrencyLimitScheduler
 	tight      func() bool
 	reclaiming atomic.Bool
+	refused    atomic.Bool // one that was wanted, for lack of space
+
+	mu     sync.Mutex // held while Pebble is called, so that it is not after Unregister
+	db     pebble.DBForCompaction
+	closed bool
 }
 
 func newFrugal(o *Options) *frugal {
@@ -28,7 +34,35 @@ func newFrugal(o *Options) *frugal {
 
 // Register implements pebble.CompactionScheduler.
 func (f *frugal) Register(n int, db pebble.DBForCompaction) {
-	f.ConcurrencyLimitScheduler.Register(n, frugalDB{db, f})
+	f.db = frugalDB{db, f}
+	f.ConcurrencyLimitScheduler.Register(n, f.db)
+}
+
+// Unregister implements pebble.CompactionScheduler.
+func (f *frugal) Unregister() {
+	f.mu.Lock()
+	f.closed = true
+	f.mu.Unlock()
+	f.ConcurrencyLimitScheduler.Unregister()
+}
+
+// grant begins what was refused, if there is space now.
+func (f *frugal) grant() {
+	if !f.refused.Load() || f.tight() {
+		return
+	}
+	f.refused.Store(false)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return
+	}
+	if wanted, _ := f.db.GetWaitingCompaction(); !wanted {
+		return
+	}
+	if ok, handle := f.TrySchedule(); ok && !f.db.Schedule(handle) {
+		handle.Done()
+	}
 }
 
 type frugalDB struct {
@@ -39,6 +73,7 @@ type frugalDB struct {
 // GetAllowedWithoutPermission implements pebble.DBForCompaction.
 func (d frugalDB) GetAllowedWithoutPermission() int {
 	if d.f.tight() && !d.f.reclaiming.Load() {
+		d.f.refused.Store(true)
 		return 0
 	}
 	return d.DBForCompaction.GetAllowedWithoutPermission()

@@ -1,6 +1,9 @@
 package local
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 const (
 	reclaimRanges = 64       // channels compacted at once at most; of more, Pebble takes care in its own time
@@ -51,10 +54,14 @@ func (l *Log) reclaimLoop() {
 		<-l.closing
 		cancel()
 	}()
+	t := time.NewTicker(250 * time.Millisecond)
+	defer t.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-t.C:
+			l.inst.Load().frugal.grant()
 		case d := <-l.deleted:
 			in := l.inst.Load()
 			in.frugal.reclaiming.Store(true)
