@@ -32,7 +32,7 @@ type publisher struct {
 
 func (r *runner) startPublishers(ctx context.Context) (all []*publisher, err error) {
 	for i := range r.o.Publishers {
-		cl, err := r.dialFirst(ctx, publisherWindow)
+		cl, err := r.dial(ctx, publisherWindow)
 		if err != nil {
 			return all, err
 		}

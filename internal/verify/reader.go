@@ -30,7 +30,7 @@ type reader struct {
 // startReaders subscribes before anything is published, so that every reader has to get everything.
 func (r *runner) startReaders(ctx context.Context) (all []*reader, err error) {
 	for i := range r.o.Subscribers {
-		cl, err := r.dialFirst(ctx, 0)
+		cl, err := r.dial(ctx, 0)
 		if err != nil {
 			return all, err
 		}

@@ -76,6 +76,7 @@ type runner struct {
 	o        Options
 	channels []string
 	began    time.Time
+	reached  bool // the server was there
 
 	acked, received, reconnects atomic.Int64
 }
@@ -172,7 +173,7 @@ func (r *runner) drain(ctx context.Context, readers []*reader) (behind []string,
 
 // heads asks where the channels end.
 func (r *runner) heads(ctx context.Context) (map[string]hub.Position, error) {
-	cl, err := r.dial(ctx)
+	cl, err := r.dial(ctx, 0)
 	if err != nil {
 		return nil, fmt.Errorf("the server cannot be reached at the end: %w", err)
 	}
@@ -192,7 +193,7 @@ func (r *runner) heads(ctx context.Context) (map[string]hub.Position, error) {
 func (r *runner) histories() ([]Channel, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), r.o.Timeout)
 	defer cancel()
-	cl, err := r.dial(ctx)
+	cl, err := r.dial(ctx, 0)
 	if err != nil {
 		return nil, fmt.Errorf("the server cannot be reached at the end: %w", err)
 	}
@@ -231,18 +232,15 @@ func history(ctx context.Context, cl *client.Client, name string) (Channel, erro
 	}
 }
 
-// dial connects with patience: the operator may be restarting the server just now.
-func (r *runner) dial(ctx context.Context) (*client.Client, error) {
-	o := r.o.Client
-	o.Wait = true
-	return client.Dial(ctx, o)
-}
-
-// dialFirst connects without patience: a server that is not there at the beginning is a wrong address.
-func (r *runner) dialFirst(ctx context.Context, window int) (*client.Client, error) {
+// dial connects with patience, for the operator may be restarting the server just now; but not for the first time: a server
+// that is not there at the beginning is a wrong address.
+func (r *runner) dial(ctx context.Context, window int) (*client.Client, error) {
 	o := r.o.Client
 	o.Window = window
-	return client.Dial(ctx, o)
+	o.Wait = o.Wait || r.reached
+	cl, err := client.Dial(ctx, o)
+	r.reached = r.reached || err == nil
+	return cl, err
 }
 
 // closeNow closes a client that has nothing under way that matters.
