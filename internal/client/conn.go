@@ -238,7 +238,10 @@ func (c *Client) welcomed(n *conn, w *frame) {
 
 // reconnect connects again as the code of err says, until it succeeds, ctx ends, or a code says not to. lived is how long the lost connection lasted.
 func (c *Client) reconnect(ctx context.Context, err error, lived time.Duration) (*conn, error) {
-	if c.quick++; lived > time.Second {
+	c.mu.Lock()
+	least := c.backoff.min
+	c.mu.Unlock()
+	if c.quick++; lived > least {
 		c.quick = 0
 	}
 	for attempt := c.quick; ctx.Err() == nil; attempt++ {

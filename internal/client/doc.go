@@ -7,7 +7,7 @@
 //   - A subscription gets every message after its position, in order, through any number of connections. A message that does not follow
 //     the one before is reported as a *Fault, never passed over.
 //   - Publishes are sent in the order of the calls, and those that were not answered are sent again with the same ids and in the same
-//     order after a reconnect: none is lost, doubled or overtaken. What was refused for a moment (overloaded, unavailable) is
+//     order after a reconnect: none is lost, doubled or overtaken. What was refused for a while (overloaded, unavailable, disk full) is
 //     retried, and so is all that was sent behind it, which the server refuses too ("ordered" publishes).
 //   - Ephemeral publishes are sent at most once.
 //   - Memory is bounded by Options.Window and Options.WindowBytes: Publish blocks when so much is unanswered. Nothing received is queued:

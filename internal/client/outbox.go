@@ -223,7 +223,14 @@ func (o *outbox) drop() (all []*pending) {
 // worthRetry says whether a request that failed so may succeed when it is sent again with the same id.
 func worthRetry(err error) bool {
 	e, ok := errors.AsType[*hub.Error](err)
-	return ok && (e.Code == hub.CodeOverloaded || e.Code == hub.CodeUnavailable || e.Code == hub.CodeOutOfOrder)
+	if !ok {
+		return false
+	}
+	switch e.Code {
+	case hub.CodeOverloaded, hub.CodeUnavailable, hub.CodeDiskFull, hub.CodeOutOfOrder:
+		return true
+	}
+	return false
 }
 
 // backoff is how long to wait before trying again.

@@ -36,9 +36,10 @@ type Ack struct {
 	Duplicate bool
 }
 
-// Publish publishes a message and waits until it is stored as the channel's rule demands, through as many connections as it takes. When ctx
+// Publish publishes a message and waits until it is stored as the channel's rule demands, through as many connections as it takes and also
+// while the server is overloaded or its disk is full. When ctx
 // ends first the message is not taken back: it may still be published; publishing again with the same ID is safe.
-// The error is a *hub.Error when the server refused.
+// The error is a *hub.Error when the server refused for good.
 func (c *Client) Publish(ctx context.Context, p Publication) (Ack, error) {
 	type result struct {
 		ack Ack

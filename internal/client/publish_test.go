@@ -99,13 +99,19 @@ func TestIDsAreMadeAndKept(t *testing.T) {
 }
 
 func TestRefusedPublishGoesAgain(t *testing.T) {
+	for _, code := range []hub.Code{hub.CodeOverloaded, hub.CodeUnavailable, hub.CodeDiskFull} {
+		t.Run(code.String(), func(t *testing.T) { refusedPublishGoesAgain(t, code) })
+	}
+}
+
+func refusedPublishGoesAgain(t *testing.T, code hub.Code) {
 	refuse := func(s *script, code hub.Code) {
 		f := s.Expect("publish")
 		s.Send(frm{"type": "error", "ref": f["ref"], "code": code, "text": "not now"})
 	}
 	c := dial(t, Options{URL: clienttest.Script(t, func(s *script) {
 		s.Greet()
-		refuse(s, hub.CodeOverloaded)
+		refuse(s, code)
 		refuse(s, hub.CodeOutOfOrder)
 		for i, want := range []string{"a", "b", "c"} {
 			// The server has to know where the new order begins.

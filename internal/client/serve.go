@@ -137,9 +137,12 @@ func (c *Client) answered(f *frame, err error) {
 		return
 	}
 	if p.retry && worthRetry(err) {
+		first := !c.outbox.held // what was sent behind it is refused too
 		c.outbox.refuse(p)
 		c.mu.Unlock()
-		c.o.Logger.Warn("refused, trying again", "code", f.Code.String(), "channel", f.Channel, "text", f.Text)
+		if first {
+			c.o.Logger.Warn("refused, trying again", "code", f.Code.String(), "text", f.Text)
+		}
 		c.wakeWriter()
 		return
 	}
