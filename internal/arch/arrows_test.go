@@ -37,9 +37,10 @@ var rooms = []room{
 	{"internal/dashboard", nil, "a page and its files; it talks to the server over the network as any client does", false},
 	{"internal/client", []string{"internal/hub"}, "a client of the native protocol speaks in the words of the hub, and knows the wire from its document", false},
 	{"internal/verify", []string{"internal/client", "internal/hub"}, "checks any server from outside", false},
+	{"internal/contract", nil, "tests only", false},
 	{"internal/server", []string{"internal"}, "the only room that knows all the others", false},
 	{"internal/arch", []string{"internal/hub"}, "looks at files, and at the table of codes", false},
-	{"cmd/sno", []string{"internal/config", "internal/server", "internal/auth", "internal/client", "internal/verify"}, "flags become a config, a server or a client; auth mints tokens", false},
+	{"cmd/sno", []string{"internal/config", "internal/server", "internal/hub", "internal/auth", "internal/client", "internal/verify"}, "flags become a config, a server or a client; auth mints tokens", false},
 	{"bench", []string{"internal"}, "measures anything", false},
 }
 
@@ -89,7 +90,7 @@ func imports(t *testing.T) map[string][]string {
 		if err != nil {
 			return err
 		}
-		if d.IsDir() && (d.Name() == "testdata" || d.Name() == "node_modules" || strings.HasPrefix(d.Name(), ".") && path != root) {
+		if d.IsDir() && (d.Name() == "testdata" || d.Name() == "node_modules" || strings.HasPrefix(d.Name(), "_") || strings.HasPrefix(d.Name(), ".") && path != root) {
 			return filepath.SkipDir
 		}
 		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {

@@ -6,15 +6,25 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gorilla/websocket"
+
+	"github.com/snoserver/sno/internal/store/local"
 )
 
 // TestP6MemoryIsBounded lets readers fall far behind: it must cost hardly anything per reader, however far.
 func TestP6MemoryIsBounded(t *testing.T) {
-	url, _ := serve(t)
+	// With race detection on, the store's memtables count as heap: small ones do not hide what is measured.
+	s := serveOn(t, "", local.Options{Dir: t.TempDir(), MemtableBytes: 4 << 20})
+	t.Cleanup(func() {
+		if err := s.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	url := s.url()
 	publisher := dial(t, url)
-	const readers, behind, size = 20, 4000, 16 << 10 // 64 MB behind, each
+	const readers, behind, size = 20, 2000, 16 << 10 // 32 MB behind, each
 	payload := []byte(fmt.Sprintf("%q", strings.Repeat("x", size)))
 	publish := func(n int) {
 		t.Helper()
@@ -37,9 +47,14 @@ func TestP6MemoryIsBounded(t *testing.T) {
 	}
 	before := heap()
 	publish(behind)
+	// The log may be busy for a moment with what was published: what counts is what stays.
+	const most = readers << 20
 	grown := int64(heap()) - int64(before)
+	for end := time.Now().Add(patience); grown > most && time.Now().Before(end); wait(time.Second) {
+		grown = int64(heap()) - int64(before)
+	}
 	t.Logf("%d readers, each up to %d MB behind: the heap grew by %d kB", readers, behind*size>>20, grown>>10)
-	if most := int64(readers) * (1 << 20); grown > most {
+	if grown > most {
 		t.Errorf("the heap grew by %d bytes, more than %d", grown, most)
 	}
 	// And nobody was cut off: the first one can still read everything.

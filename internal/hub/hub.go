@@ -61,6 +61,7 @@ type Hub struct {
 
 	mu       sync.Mutex
 	sessions map[*Session]struct{}
+	refusal  *Error // what new sessions are told
 }
 
 // New opens the log and starts the hub.
@@ -165,8 +166,16 @@ func (h *Hub) Sessions(f func(*Session)) {
 	}
 }
 
+// Refuse ends every session that begins from now on with err.
+func (h *Hub) Refuse(err *Error) {
+	h.mu.Lock()
+	h.refusal = err
+	h.mu.Unlock()
+}
+
 // Close ends every session and closes the log, which stores what it has accepted.
 func (h *Hub) Close() error {
+	h.Refuse(Errorf(CodeGoaway, "the server has shut down; connect again"))
 	h.Sessions(func(s *Session) { s.Close(0) })
 	err := h.log.Close()
 	h.fan.close()

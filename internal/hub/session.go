@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"crypto/rand"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -61,7 +62,11 @@ func (h *Hub) NewSession(g *Grant, wake func()) *Session {
 	s.mu.Unlock()
 	h.mu.Lock()
 	h.sessions[s] = struct{}{}
+	refusal := h.refusal
 	h.mu.Unlock()
+	if refusal != nil {
+		s.End(refusal)
+	}
 	return s
 }
 
@@ -278,12 +283,16 @@ func (s *Session) Close(lastHeard int64) {
 		s.mu.Unlock()
 		return
 	}
+	// If it is not the transport that closes, it has still to hear of the end.
+	s.notices = slices.DeleteFunc(s.notices, func(e Event) bool { return e.Kind != EventEnd })
+	if len(s.notices) == 0 {
+		s.note(Event{Kind: EventEnd, Detail: &Detail{Err: Errorf(CodeGoaway, "the session has ended; connect again")}})
+	}
 	s.closed = true
 	s.watchExpiry()
 	for _, u := range s.subs {
 		s.drop(u)
 	}
-	s.notices = nil
 	s.mu.Unlock()
 	s.end()
 	s.hub.presence.Lost(s.id, lastHeard)

@@ -425,6 +425,21 @@ func TestExpiryEndsTheSession(t *testing.T) {
 	}
 }
 
+func TestTheTransportHearsOfTheEnd(t *testing.T) {
+	h := open(t)
+	c := connect(t, h, backend)
+	c.subscribe(t, "c", hub.From{})
+	c.Close(0)
+	events, _ := c.Pull(nil, 4096)
+	if len(events) != 1 || events[0].Kind != hub.EventEnd {
+		t.Errorf("a session that was closed under its transport gave %v", events)
+	}
+	h.Refuse(hub.Errorf(hub.CodeGoaway, "draining"))
+	if e := connect(t, h, backend).events(t, 1); e[0].Kind != hub.EventEnd {
+		t.Errorf("a session that came too late got %v", e)
+	}
+}
+
 func TestWhoDoesNotReadIsNotReadFrom(t *testing.T) {
 	h := open(t)
 	c := connect(t, h, backend)

@@ -25,6 +25,9 @@ import (
 // lastWords is how long closing connections have to say goodbye when the drain is over.
 const lastWords = 3 * time.Second
 
+// devBackoff lets the tabs of a developer come back quickly: there is no crowd to spread.
+const devBackoff = 100 * time.Millisecond
+
 // Server is one process of Snö.
 type Server struct {
 	cfg      config.Config
@@ -69,6 +72,9 @@ func (s *Server) URL() string { return "http://" + s.listener.Addr().String() }
 
 func (s *Server) routes() http.Handler {
 	protocol := &native.Protocol{Hub: s.hub, Credentials: s.auth, Logger: s.log}
+	if s.cfg.Dev {
+		protocol.Backoff = devBackoff
+	}
 	endpoint := websocket.New(websocket.Options{
 		Subprotocol: "sno.v1", MessageBytes: protocol.FrameBytes(), TooLargeCode: int(hub.CodeFrameTooLarge),
 		AllowOrigin: originCheck(s.cfg.Origins, s.cfg.Dev),
@@ -130,6 +136,7 @@ func (s *Server) drain() {
 		}
 	}()
 	goaway := hub.Errorf(hub.CodeGoaway, "the server is shutting down; connect again after the delay")
+	s.hub.Refuse(goaway)
 	s.hub.Sessions(func(c *hub.Session) {
 		delay := time.Duration(0)
 		if window > 0 {

@@ -1,6 +1,7 @@
 package native
 
 import (
+	"cmp"
 	"encoding/json"
 	"log/slog"
 	"strings"
@@ -43,6 +44,8 @@ type Protocol struct {
 	Hub         *hub.Hub
 	Credentials Credentials
 	Logger      *slog.Logger
+	// Backoff is what clients begin with when they connect again after a failure. Default 500 ms.
+	Backoff time.Duration
 }
 
 // FrameBytes is the largest frame that is read: the largest message, as base64.
@@ -193,7 +196,7 @@ func (h *handler) welcome(ref json.RawMessage, s *hub.Session) []byte {
 	w.num("time", uint64(time.Now().UnixMilli())).num("heartbeat", uint64(wire.Heartbeat.Milliseconds()))
 	w.key("backoff")
 	w.object(func(o *writer) {
-		o.num("min", uint64(backoffMin.Milliseconds())).num("max", uint64(backoffMax.Milliseconds()))
+		o.num("min", uint64(cmp.Or(h.Backoff, backoffMin).Milliseconds())).num("max", uint64(backoffMax.Milliseconds()))
 	})
 	w.key("limits")
 	w.object(func(o *writer) {

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -21,6 +22,33 @@ const (
 const formatVersion = 1
 
 const formatPrefix = "sno data directory, format "
+
+// mkdirDurable makes a directory and what is missing above it, and syncs each directory that has got an entry: otherwise a power cut could
+// take the whole store with it, however well its files are synced.
+func mkdirDurable(fs vfs.FS, dir string) error {
+	parent := fs.PathDir(dir)
+	if _, err := fs.Stat(dir); err == nil {
+		_ = syncDir(fs, parent) // somebody may just have made dir; if parent cannot be read, that was not us
+		return nil
+	}
+	if parent != dir {
+		if err := mkdirDurable(fs, parent); err != nil {
+			return err
+		}
+	}
+	if err := fs.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return syncDir(fs, parent)
+}
+
+func syncDir(fs vfs.FS, dir string) error {
+	d, err := fs.OpenDir(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
 
 // openFormat checks that a directory is ours and that we can read it, and makes it ours if it is empty.
 func openFormat(fs vfs.FS, dir string) error {
@@ -90,10 +118,5 @@ func writeFile(fs vfs.FS, dir, path string, b []byte) error {
 	if err != nil {
 		return err
 	}
-	d, err := fs.OpenDir(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
+	return syncDir(fs, dir)
 }

@@ -46,7 +46,7 @@ func Open(o Options) (_ *Log, err error) {
 	if err := o.setDefaults(); err != nil {
 		return nil, err
 	}
-	if err := o.FS.MkdirAll(o.Dir, 0o700); err != nil {
+	if err := mkdirDurable(o.FS, o.Dir); err != nil {
 		return nil, fmt.Errorf("open the store in %s: %w", o.Dir, err)
 	}
 	lock, err := o.FS.Lock(o.FS.PathJoin(o.Dir, lockFile))
@@ -227,6 +227,7 @@ func (l *Log) Close() error {
 	<-l.done
 	l.mended.Wait()
 	in := l.inst.Load()
+	in.fence.holding.Store(false) // nobody would release what is held from here on, and flushes are waited for
 	err := l.closeClean(in)
 	if e := in.fence.failed(); e != nil {
 		in.fence.open()
