@@ -90,7 +90,7 @@ func events(t *testing.T) [][]byte {
 				if err != nil {
 					t.Fatal(err)
 				}
-				lines = append(lines, compact(t, digest[:min(len(digest), 900_000)]))
+				lines = append(lines, compact(t, digest[:min(len(digest), 500_000)]))
 			}
 		}
 	}
