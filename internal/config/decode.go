@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/snoserver/sno/internal/nearest"
 )
 
 // decoder puts what the TOML parser made of a file into a Config. The parser's own decoder says neither where an unknown key stands nor what a
@@ -60,7 +62,7 @@ func (d *decoder) table(at path, raw any, v reflect.Value) {
 }
 
 func (d *decoder) unknown(at path, name string, known []string) {
-	if meant := nearest(name, known); meant != "" {
+	if meant := nearest.Name(name, known); meant != "" {
 		d.problems.add(at, "does not exist; did you mean %q?", meant)
 		return
 	}
