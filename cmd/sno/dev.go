@@ -97,13 +97,13 @@ func greet(w io.Writer, s started) {
 
 Publish:
 
-  curl -u %[3]s:%[4]s %[1]s/v1/channels/chat/messages -H 'Content-Type: application/json' -d '{"event":"said","data":{"text":"hello"}}'
+  curl -u %[3]s:%[4]s %[1]s/v1/channels/lobby/messages -H 'Content-Type: application/json' -d '{"event":"said","data":{"text":"hello"}}'
 
 In another terminal:
 
   export SNO_URL=%[1]s SNO_KEY=%[3]s SNO_SECRET=%[4]s
-  sno sub chat
-  sno pub chat hello
+  sno sub lobby
+  sno pub lobby hello
 
 Ctrl-C stops the server.
 `, s.URL, s.App, s.Key, s.Secret, s.Data)
