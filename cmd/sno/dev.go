@@ -99,7 +99,7 @@ Publish:
 
   curl -u %[3]s:%[4]s %[1]s/v1/channels/lobby/messages -H 'Content-Type: application/json' -d '{"event":"said","data":{"text":"hello"}}'
 
-In another terminal:
+In another terminal (in a clone, go run ./cmd/sno stands for sno):
 
   export SNO_URL=%[1]s SNO_KEY=%[3]s SNO_SECRET=%[4]s
   sno sub lobby

@@ -54,7 +54,13 @@ func serve(t *testing.T, rules ...config.Rule) (url string, stop func()) {
 
 func dial(t *testing.T, url string) *client.Client {
 	t.Helper()
-	c, err := client.Dial(t.Context(), client.Options{URL: url, Key: "dev", Secret: secret})
+	return dialWindow(t, url, 0)
+}
+
+// dialWindow connects with a window of so many unanswered requests; 0: the default.
+func dialWindow(t *testing.T, url string, window int) *client.Client {
+	t.Helper()
+	c, err := client.Dial(t.Context(), client.Options{URL: url, Key: "dev", Secret: secret, Window: window})
 	if err != nil {
 		t.Fatal(err)
 	}
