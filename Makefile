@@ -2,7 +2,7 @@ GO       ?= go
 LINT     := bin/golangci-lint
 LINT_VER := v2.15.0
 
-.PHONY: all fmt lint test deps race short vectors browser fuzz bench soak build clean
+.PHONY: all fmt lint test deps vectors browser fuzz bench build clean
 
 all: fmt lint test ## format, lint, test
 

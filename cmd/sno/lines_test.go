@@ -19,7 +19,7 @@ func readAll(t *testing.T, in io.Reader, p *publisher) (messages []client.Public
 		m, err := l.next()
 		line, ofLine := errors.AsType[*lineError](err)
 		switch {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return messages, wrong
 		case ofLine:
 			wrong = append(wrong, line.number)

@@ -174,7 +174,7 @@ func (p *publisher) publish(ctx context.Context, cl *client.Client, next func() 
 }
 
 func ignoreEOF(err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return nil
 	}
 	return err

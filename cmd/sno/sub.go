@@ -101,7 +101,7 @@ func (s *subscriber) follow(ctx context.Context, cl *client.Client, channels []s
 		}
 	}
 	<-ctx.Done()
-	if cause := context.Cause(ctx); cause != errEnough && s.cmd.Context().Err() == nil {
+	if cause := context.Cause(ctx); !errors.Is(cause, errEnough) && s.cmd.Context().Err() == nil {
 		return cause
 	}
 	return nil

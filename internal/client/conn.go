@@ -160,7 +160,7 @@ func (c *Client) open(ctx context.Context) (*conn, error) {
 			return n.heard, nil
 		},
 	}
-	ws, response, err := dialer.DialContext(ctx, c.url, nil)
+	ws, response, err := dialer.DialContext(ctx, c.url, nil) //nolint:bodyclose // refusal reads it to its end; on success there is none
 	if errors.Is(err, websocket.ErrBadHandshake) && response != nil {
 		return nil, fmt.Errorf("connect to %s: %w", c.url, refusal(response))
 	}

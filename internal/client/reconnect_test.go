@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -51,7 +52,7 @@ func TestCodesAreObeyed(t *testing.T) {
 			}
 			if !test.back {
 				<-c.Done()
-				if _, ok := c.Err().(*hub.Error); !ok {
+				if _, ok := errors.AsType[*hub.Error](c.Err()); !ok {
 					t.Errorf("Err() = %v, want the server's error", c.Err())
 				}
 			}

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/snoserver/sno/internal/hub"
@@ -154,7 +155,7 @@ func (s *Subscription) Unsubscribe(ctx context.Context) error {
 	}
 	c.mu.Unlock()
 	_, err := c.call(ctx, request{Type: "unsubscribe", Channel: s.channel}, nil)
-	if e, ok := err.(*hub.Error); ok && e.Code == hub.CodeNotSubscribed {
+	if e, ok := errors.AsType[*hub.Error](err); ok && e.Code == hub.CodeNotSubscribed {
 		return nil // the connection was lost meanwhile, and the new one never had it
 	}
 	return err

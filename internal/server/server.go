@@ -46,11 +46,11 @@ func New(cfg config.Config, log *slog.Logger) (*Server, error) {
 	if s.auth, err = auth.New(cfg.AuthApps()); err != nil {
 		return nil, err
 	}
-	if s.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
+	if s.listener, err = (&net.ListenConfig{}).Listen(context.Background(), "tcp", cfg.Listen); err != nil {
 		return nil, fmt.Errorf("listen on %s: %w; is another server running there? choose another address with --listen", cfg.Listen, err)
 	}
 	if s.hub, err = hub.New(hub.Options{Open: s.openLog, Limits: cfg.HubLimits(), Grace: cfg.Presence.Grace.Duration(), Logger: log}); err != nil {
-		s.listener.Close()
+		_ = s.listener.Close()
 		return nil, err
 	}
 	s.hub.SetApps(cfg.HubApps())
@@ -132,7 +132,7 @@ func (s *Server) drain() {
 		defer cancel()
 		if err := s.http.Shutdown(ctx); err != nil {
 			s.log.Warn("requests did not end in time", "error", err)
-			s.http.Close()
+			_ = s.http.Close()
 		}
 	}()
 	goaway := hub.Errorf(hub.CodeGoaway, "the server is shutting down; connect again after the delay")

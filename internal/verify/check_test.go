@@ -217,7 +217,7 @@ func run(t *rapid.T) Record {
 
 func draw(t *rapid.T, name, channel string, log []Event) Reader {
 	r := Reader{Name: name, Channel: channel, Start: at(0)}
-	for i := 0; i < len(log); i++ {
+	for i := range log {
 		if skip := rapid.IntRange(0, 30).Draw(t, "skip"); skip == 1 && i+1 < len(log) {
 			r.Events = append(r.Events, reset(hub.ResetExpired, log[i].Position.Offset))
 			continue

@@ -3,6 +3,7 @@ package verify
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"sync"
@@ -104,7 +105,7 @@ func (p *publisher) publish(ctx context.Context) error {
 func (p *publisher) answer(a Acked, since time.Duration, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err == client.ErrClosed {
+	if errors.Is(err, client.ErrClosed) {
 		return // given up
 	}
 	p.answered++

@@ -4,6 +4,7 @@ package clienttest
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -140,7 +141,7 @@ func (c *Conn) UntilGone() int {
 	_ = c.ws.SetReadDeadline(time.Now().Add(5 * time.Second))
 	for {
 		if _, _, err := c.ws.ReadMessage(); err != nil {
-			if e, ok := err.(*websocket.CloseError); ok {
+			if e, ok := errors.AsType[*websocket.CloseError](err); ok {
 				return e.Code
 			}
 			return websocket.CloseAbnormalClosure

@@ -185,7 +185,8 @@ func (p *player) send(s *Step) error {
 	if err != nil {
 		return err
 	}
-	kind, body := websocket.TextMessage, []byte(s.Client)
+	kind := websocket.TextMessage
+	var body []byte
 	switch {
 	case s.Binary != nil:
 		kind, body = websocket.BinaryMessage, s.Binary

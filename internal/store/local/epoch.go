@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/base32"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -76,7 +77,7 @@ func parseEpochs(b []byte) (e epochs, err error) {
 		return nil, fmt.Errorf("epochs: %w", err)
 	}
 	if len(e) == 0 {
-		return nil, fmt.Errorf("epochs: none")
+		return nil, errors.New("epochs: none")
 	}
 	return e, nil
 }

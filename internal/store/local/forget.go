@@ -16,7 +16,7 @@ const (
 // lastForgot is when channels were last forgotten, in Unix milliseconds.
 func (l *Log) lastForgot() (t int64) {
 	in := l.inst.Load()
-	in.use(func() error {
+	_, _ = in.use(func() error {
 		m, err := readMeta(in.db)
 		t = m.floors.Time
 		return err

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"errors"
 	"hash/maphash"
 	"sync"
 
@@ -87,7 +88,7 @@ func (c *headCache) get(ch hub.Channel, pin bool) (*head, state, error) {
 func (c *headCache) load(ch hub.Channel) (state, error) {
 	var buf [128]byte
 	v, closer, err := c.db.Get(appendHeadKey(buf[:0], ch))
-	if err == pebble.ErrNotFound {
+	if errors.Is(err, pebble.ErrNotFound) {
 		f := c.floor()
 		return state{last: f, floor: f, gone: f}, nil
 	}

@@ -39,7 +39,7 @@ func hashID(id string) (h idHash) {
 // app's keys begin with another's; the channel name comes last and needs no escape.
 func appendHeadKey(b []byte, ch hub.Channel) []byte {
 	b = append(b, kindHead)
-	for i := 0; i < len(ch.App); i++ {
+	for i := range len(ch.App) {
 		if b = append(b, ch.App[i]); ch.App[i] == 0 {
 			b = append(b, 0xff)
 		}

@@ -80,7 +80,7 @@ func Open(o Options) (_ *Log, err error) {
 	defer func() {
 		if err != nil {
 			in.fence.open()
-			in.close()
+			_ = in.close()
 		}
 	}()
 	l.inst.Store(in)

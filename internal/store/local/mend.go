@@ -89,7 +89,7 @@ func (l *Log) tidy(broken *instance) {
 	}
 	for _, name := range names {
 		if strings.HasSuffix(name, ".sst") && !live[name] {
-			l.o.FS.Remove(l.o.FS.PathJoin(l.dir, name)) // if it fails the store is opened without
+			_ = l.o.FS.Remove(l.o.FS.PathJoin(l.dir, name)) // if it fails the store is opened without
 		}
 	}
 }
@@ -182,7 +182,7 @@ func (l *Log) syncLoop() {
 			if now := l.acked.Load(); now != synced {
 				synced = now
 				in := l.inst.Load()
-				in.use(func() error { return in.db.LogData(nil, pebble.Sync) })
+				_, _ = in.use(func() error { return in.db.LogData(nil, pebble.Sync) })
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package local
 import (
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -79,7 +80,7 @@ func readMeta(db *pebble.DB) (m meta, err error) {
 // getCopy returns nil for a key that is not there.
 func getCopy(db *pebble.DB, key []byte) ([]byte, error) {
 	v, closer, err := db.Get(key)
-	if err == pebble.ErrNotFound {
+	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, nil
 	}
 	if err != nil {

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -99,7 +100,7 @@ func orDefault[T comparable](v *T, d T) {
 
 func (o *Options) setDefaults() error {
 	if o.Dir == "" {
-		return fmt.Errorf("open the store: no directory is given; set store.dir")
+		return errors.New("open the store: no directory is given; set store.dir")
 	}
 	if o.Sync > SyncNever {
 		return fmt.Errorf("open the store in %s: %v is not a way to sync", o.Dir, o.Sync)

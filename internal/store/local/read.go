@@ -46,7 +46,7 @@ func (r *reader) view() (err error) {
 		if floor := h.durable().floor; floor == r.st.floor || tries == 3 {
 			return nil // after a few tries whatever is there: what is not is reported as expired
 		}
-		r.it.Close()
+		_ = r.it.Close()
 	}
 }
 
@@ -74,7 +74,7 @@ func (r *reader) empty() {
 	r.p.Start = r.p.Head
 	switch {
 	case r.q.After != nil:
-		r.after(func(uint64) (bool, error) { return false, nil })
+		_ = r.after(func(uint64) (bool, error) { return false, nil })
 	case r.q.Before != 0:
 		r.p.Start = r.in.epochs.position(min(r.st.last, r.q.Before-1))
 	}

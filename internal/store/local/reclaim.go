@@ -66,7 +66,7 @@ func (l *Log) reclaimLoop() {
 			in := l.inst.Load()
 			in.frugal.reclaiming.Store(true)
 			for number, through := range d.through {
-				in.use(func() error { return in.db.Compact(ctx, messageKey(number, 0), messageKey(number, through), false) })
+				_, _ = in.use(func() error { return in.db.Compact(ctx, messageKey(number, 0), messageKey(number, through), false) })
 			}
 			in.frugal.reclaiming.Store(false)
 		}

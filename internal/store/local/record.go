@@ -135,12 +135,12 @@ func parseBrief(b []byte, wantID bool) (r brief, ok bool) {
 	return r, true
 }
 
-func cutText(s string) (text, rest string, ok bool) {
+func cutText(s string) (text, rest string) {
 	n, l := uvarint(s)
 	if l <= 0 || n > uint64(len(s)-l) {
-		return "", "", false
+		return "", ""
 	}
-	return s[l : l+int(n)], s[l+int(n):], true
+	return s[l : l+int(n)], s[l+int(n):]
 }
 
 // uvarint is binary.Uvarint for strings; l is 0 when there is no canonical number that an int holds.
@@ -177,10 +177,10 @@ func parseRecord(b []byte, number, offset uint64) (*hub.Message, bool) {
 		return nil, false
 	}
 	s := string(b[recordHeader : recordHeader+texts])
-	m.ID, s, _ = cutText(s)
-	m.Event, s, _ = cutText(s)
-	m.Client, s, _ = cutText(s)
-	m.Exclude, s, _ = cutText(s)
+	m.ID, s = cutText(s)
+	m.Event, s = cutText(s)
+	m.Client, s = cutText(s)
+	m.Exclude, s = cutText(s)
 	n, l := uvarint(s)
 	s = s[l:]
 	if n > 0 {
@@ -188,8 +188,8 @@ func parseRecord(b []byte, number, offset uint64) (*hub.Message, bool) {
 	}
 	for range n {
 		var k, v string
-		k, s, _ = cutText(s)
-		v, s, _ = cutText(s)
+		k, s = cutText(s)
+		v, s = cutText(s)
 		m.Headers[k] = v
 	}
 	if uint64(len(m.Headers)) != n || m.OwnID && m.ID != "" {

@@ -181,7 +181,9 @@ func (l *Log) runTrims(due []*trimming) bool {
 		}
 	}
 	for range due {
-		<-done
+		if err := <-done; err != nil {
+			l.o.Logger.Error("store: sweep", "dir", l.o.Dir, "err", err)
+		}
 	}
 	return true
 }

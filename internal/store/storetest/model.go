@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -141,7 +142,8 @@ func (c *modelChannel) retain(now time.Duration) {
 	k := c.keep
 	for n := len(c.msgs); n > 0; n = len(c.msgs) {
 		old := c.msgs[0]
-		if !(k.Messages > 0 && n > k.Messages || k.Bytes > 0 && bytes > k.Bytes && n > 1 || k.Age > 0 && old.at < now-k.Age) {
+		over := k.Messages > 0 && n > k.Messages || k.Bytes > 0 && bytes > k.Bytes && n > 1 || k.Age > 0 && old.at < now-k.Age
+		if !over {
 			return
 		}
 		bytes -= old.size
@@ -213,7 +215,7 @@ func (m *model) expect(t *rapid.T) {
 	r := Append(m.tb, m.h.Log, e)[0]
 	if at == c.head {
 		m.stored(c, e, r)
-	} else if e, ok := r.Err.(*hub.Error); !ok || e.Code != hub.CodeConflict {
+	} else if e, ok := errors.AsType[*hub.Error](r.Err); !ok || e.Code != hub.CodeConflict {
 		m.t.Fatalf("%v: expected at %v, the head is %v: %+v", c.ch, at, c.head, r)
 	}
 }
