@@ -10,7 +10,8 @@ import (
 // Log keeps the messages of channels. An implementation passes storetest.Run.
 //
 // Offsets increase strictly within a channel and are not dense. An implementation may number all channels
-// from one sequence (a local disk does) or per partition; nobody may rely on either.
+// from one sequence (a local disk does) or per partition. A session merges its channels by offset, so it sees them in the order of publication
+// only as far as one sequence reaches.
 type Log interface {
 	// Append stores messages in the order given, and calls done once with one result per entry, from a goroutine of the log: done must
 	// not block. Appends that come one after the other from one goroutine keep their order in each channel.
@@ -31,7 +32,8 @@ type Log interface {
 
 // Sink takes what a Log has made durable. The hub is one; a log is given its sink when it is opened.
 type Sink interface {
-	// Deliver hands over messages in log order. Calls of one log do not overlap. Deliver is fast: it appends to tails and returns.
+	// Deliver hands over messages in log order, in a slice that is the sink's from then on. Calls of one log do not overlap. Deliver is fast: it appends
+	// to tails and returns.
 	Deliver(batch []*Message)
 	// Resync says that messages may have become durable that were not given to Deliver (the log was reopened after a
 	// failed fsync, a follower has lost its stream): every tail starts again from the log.
