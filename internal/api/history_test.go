@@ -103,13 +103,13 @@ func TestHistoryRefuses(t *testing.T) {
 		"limit=%zz":                "query string is malformed",
 		"a;b":                      "query string is malformed",
 	} {
-		problem(t, s.do("GET", chat+"?"+query, ""), 400, hub.CodeBadRequest, want)
+		wantProblem(t, s.do("GET", chat+"?"+query, ""), 400, hub.CodeBadRequest, want)
 	}
 }
 
 func TestParametersOfPresence(t *testing.T) {
 	s := open(t)
-	problem(t, s.do("GET", "/v1/channels/chat/presence?limit=1", ""), 400, hub.CodeBadRequest, "there are app")
+	wantProblem(t, s.do("GET", "/v1/channels/chat/presence?limit=1", ""), 400, hub.CodeBadRequest, "there are app")
 }
 
 func TestPresence(t *testing.T) {
@@ -127,7 +127,7 @@ func TestPresence(t *testing.T) {
 		t.Errorf("nobody: %+v", p)
 	}
 	for _, client := range []string{"bob", "ann", "ann"} {
-		session := s.hub.NewSession(&hub.Grant{App: "shop", Client: client, Allow: []hub.Allow{{Pattern: "*", Actions: hub.AllActions}}}, func() {})
+		session := s.hub.NewSession(&hub.Grant{App: "shop", Client: client, Allow: []hub.Allow{{Pattern: "*", Actions: hub.AllActions}}}, hub.SessionOptions{}, func() {})
 		t.Cleanup(func() { session.Close(0) })
 		var data []byte
 		if client == "ann" {

@@ -91,7 +91,7 @@ func TestPublishExpect(t *testing.T) {
 		return fmt.Sprintf(`"expect":{"epoch":%q,"offset":%d}`, epoch, offset)
 	}
 	first := into[result](t, s.do("POST", chat, `{"id":"a",`+expect(head.Epoch, head.Offset)+`}`))
-	problem(t, s.do("POST", chat, `{"id":"b",`+expect(head.Epoch, head.Offset)+`}`), 409, hub.CodeConflict)
+	wantProblem(t, s.do("POST", chat, `{"id":"b",`+expect(head.Epoch, head.Offset)+`}`), 409, hub.CodeConflict)
 	if again := into[result](t, s.do("POST", chat, `{"id":"a",`+expect(head.Epoch, head.Offset)+`}`)); !again.Duplicate {
 		t.Errorf("a retry gets %+v", again)
 	}
@@ -102,7 +102,7 @@ func TestPublishExpect(t *testing.T) {
 func TestPublishManySaysWhichWereStored(t *testing.T) {
 	s := open(t)
 	a := s.do("POST", chat, `[{"id":"a"},{"id":"b","expect":{"epoch":"none","offset":1}},{"id":"c"}]`)
-	p := problem(t, a, 409, hub.CodeConflict, "1 of 3 messages were not stored")
+	p := wantProblem(t, a, 409, hub.CodeConflict, "1 of 3 messages were not stored")
 	got := strict[[]result](t, string(p.Results))
 	if len(got) != 3 || got[0].ID != "a" || got[0].Offset == 0 || got[2].ID != "c" || *got[2].Prev != got[0].Offset {
 		t.Errorf("got %s", p.Results)
@@ -123,7 +123,7 @@ func TestPublishRefusesAllOrNothing(t *testing.T) {
 		`[{"id":"a"},{"id":"` + strings.Repeat("x", 257) + `"}]`: "id has 257 bytes",
 		`[{"id":"a"}`: "ends in the middle",
 	} {
-		if p := problem(t, s.do("POST", chat, body), 400, hub.CodeBadRequest, want); p.Results != nil {
+		if p := wantProblem(t, s.do("POST", chat, body), 400, hub.CodeBadRequest, want); p.Results != nil {
 			t.Errorf("results: %s", p.Results)
 		}
 	}
@@ -179,12 +179,12 @@ func TestPublishRefusesBadBodies(t *testing.T) {
 		`{"ephemeral":true,"expect":{"epoch":"a","offset":1}}`: "expect goes with one channel and a stored message only",
 	} {
 		t.Run(body, func(t *testing.T) {
-			problem(t, s.do("POST", chat, body), 400, hub.CodeBadRequest, want)
+			wantProblem(t, s.do("POST", chat, body), 400, hub.CodeBadRequest, want)
 		})
 	}
-	problem(t, s.do("POST", chat, "["+strings.Repeat(`{},`, maxBatch)+"{}]"), 400, hub.CodeLimit, "at most 1000 messages")
-	problem(t, s.do("POST", chat, `{"headers":{"a":"`+strings.Repeat("x", 8<<10)+`"}}`), 400, hub.CodeLimit, "the limit is 8192")
-	problem(t, s.do("POST", chat+"?ephemeral=true", `{}`), 400, hub.CodeBadRequest, "ephemeral: there is no such parameter")
+	wantProblem(t, s.do("POST", chat, "["+strings.Repeat(`{},`, maxBatch)+"{}]"), 400, hub.CodeLimit, "at most 1000 messages")
+	wantProblem(t, s.do("POST", chat, `{"headers":{"a":"`+strings.Repeat("x", 8<<10)+`"}}`), 400, hub.CodeLimit, "the limit is 8192")
+	wantProblem(t, s.do("POST", chat+"?ephemeral=true", `{}`), 400, hub.CodeBadRequest, "ephemeral: there is no such parameter")
 	if m := into[page](t, s.do("GET", chat, "")).Messages; len(m) != 0 {
 		t.Errorf("stored: %+v", m)
 	}
@@ -197,7 +197,7 @@ func TestPublishSizes(t *testing.T) {
 	s := open(t)
 	largest := hub.DefaultLimits.MessageBytes
 	into[result](t, s.do("POST", chat, `{"data":"`+strings.Repeat("x", largest-2)+`"}`))
-	problem(t, s.do("POST", chat, `{"data":"`+strings.Repeat("x", largest-1)+`"}`), 413, hub.CodeMessageTooLarge, "limits.message_bytes is 1048576")
+	wantProblem(t, s.do("POST", chat, `{"data":"`+strings.Repeat("x", largest-1)+`"}`), 413, hub.CodeMessageTooLarge, "limits.message_bytes is 1048576")
 	limit := bodyLimit(hub.DefaultLimits)
 	for name, chunked := range map[string]bool{"with its length": false, "in chunks": true} {
 		t.Run(name, func(t *testing.T) {
@@ -211,7 +211,7 @@ func TestPublishSizes(t *testing.T) {
 				r.ContentLength = -1
 			}
 			r.SetBasicAuth("shop-1", secret)
-			p := problem(t, s.send(r), 413, hub.CodeMessageTooLarge, "send fewer messages at once", fmt.Sprint(limit))
+			p := wantProblem(t, s.send(r), 413, hub.CodeMessageTooLarge, "send fewer messages at once", fmt.Sprint(limit))
 			if p.Results != nil {
 				t.Errorf("results: %s", p.Results)
 			}
@@ -253,7 +253,7 @@ func TestPublishContentTypes(t *testing.T) {
 		if test.good {
 			into[result](t, a)
 		} else {
-			problem(t, a, 415, hub.CodeBadRequest)
+			wantProblem(t, a, 415, hub.CodeBadRequest)
 		}
 	}
 }
@@ -273,7 +273,7 @@ func TestChannelNames(t *testing.T) {
 		}
 	}
 	for path, want := range map[string]string{"%FF": "UTF-8", "a%00": "control", "%0A": "control", strings.Repeat("x", 1025): "1 to 1024 bytes"} {
-		problem(t, s.do("POST", "/v1/channels/"+path+"/messages", `{}`), 400, hub.CodeBadRequest, want)
+		wantProblem(t, s.do("POST", "/v1/channels/"+path+"/messages", `{}`), 400, hub.CodeBadRequest, want)
 	}
 }
 
@@ -323,7 +323,7 @@ func TestFailures(t *testing.T) {
 		b.fails(test.err)
 		for _, request := range []struct{ method, body string }{{"POST", `{}`}, {"POST", `[{}]`}, {"GET", ""}} {
 			s.log.Reset()
-			p := problem(t, s.do(request.method, chat, request.body), test.status, test.code)
+			p := wantProblem(t, s.do(request.method, chat, request.body), test.status, test.code)
 			if strings.Contains(p.Detail+string(p.Results), "/secret") {
 				t.Errorf("shows %q", p.Detail)
 			}
@@ -351,7 +351,7 @@ func TestPublishManyKeepsOrderThroughRetry(t *testing.T) {
 	for range 2 { // the next request begins an order of its own
 		w := httptest.NewRecorder()
 		x.ServeHTTP(w, request(`[{"id":"a"},{"id":"b"},{"id":"c"}]`))
-		p := problem(t, answer{w.Result(), w.Body.String()}, 503, hub.CodeOverloaded, "2 of 3 messages")
+		p := wantProblem(t, answer{w.Result(), w.Body.String()}, 503, hub.CodeOverloaded, "2 of 3 messages")
 		got := strict[[]result](t, string(p.Results))
 		if got[0].ID != "a" || got[1].Code != hub.CodeOverloaded || got[2].Code != hub.CodeOutOfOrder {
 			t.Errorf("got %s", p.Results)

@@ -19,6 +19,7 @@ const (
 	CodeRevoked       Code = 4003
 	CodeFrameTooLarge Code = 4004
 	CodeBadFrame      Code = 4005
+	CodeReplaced      Code = 4006
 
 	CodeOverloadedConnect Code = 4100
 	CodeTimeout           Code = 4101
@@ -39,6 +40,7 @@ const (
 	CodeNotFound        Code = 4309
 	CodeNotSubscribed   Code = 4310
 	CodeOutOfOrder      Code = 4311
+	CodeRateLimited     Code = 4312
 )
 
 // CodeInfo describes a code for documents, clients and tests.
@@ -56,6 +58,7 @@ var Codes = []CodeInfo{
 	{CodeRevoked, "revoked", "The session was ended by an administrator."},
 	{CodeFrameTooLarge, "frame_too_large", "A frame was too large to read."},
 	{CodeBadFrame, "bad_frame", "Too many frames could not be understood."},
+	{CodeReplaced, "replaced", "Another connection goes on with this session."},
 	{CodeOverloadedConnect, "overloaded_connect", "The server takes no new connections just now."},
 	{CodeTimeout, "timeout", "Nothing was heard from the client in time."},
 	{CodeInternal, "internal", "Something failed inside the server; its log says what."},
@@ -73,6 +76,7 @@ var Codes = []CodeInfo{
 	{CodeNotFound, "not_found", "There is no such thing."},
 	{CodeNotSubscribed, "not_subscribed", "The session has no such subscription."},
 	{CodeOutOfOrder, "out_of_order", "An earlier ordered publish of this connection failed; publish that one again first."},
+	{CodeRateLimited, "rate_limited", "Too many requests in a short time; the text says which, try again a little later."},
 }
 
 // String is the code's name.

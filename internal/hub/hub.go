@@ -60,13 +60,13 @@ type Hub struct {
 	fan      *fanout
 
 	mu       sync.Mutex
-	sessions map[*Session]struct{}
-	refusal  *Error // what new sessions are told
+	sessions map[string]*Session // by id
+	refusal  *Error              // what new sessions are told
 }
 
 // New opens the log and starts the hub.
 func New(o Options) (*Hub, error) {
-	h := &Hub{limits: o.Limits.withDefaults(), logger: o.Logger, registry: newRegistry(), fan: newFanout(), sessions: map[*Session]struct{}{}}
+	h := &Hub{limits: o.Limits.withDefaults(), logger: o.Logger, registry: newRegistry(), fan: newFanout(), sessions: map[string]*Session{}}
 	if h.logger == nil {
 		h.logger = slog.New(slog.DiscardHandler)
 	}
@@ -157,13 +157,20 @@ func (h *Hub) presenceChanged(ch Channel) {
 func (h *Hub) Sessions(f func(*Session)) {
 	h.mu.Lock()
 	all := make([]*Session, 0, len(h.sessions))
-	for s := range h.sessions {
+	for _, s := range h.sessions {
 		all = append(all, s)
 	}
 	h.mu.Unlock()
 	for _, s := range all {
 		f(s)
 	}
+}
+
+// Session returns the session of an id, or nil.
+func (h *Hub) Session(id string) *Session {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.sessions[id]
 }
 
 // Refuse ends every session that begins from now on with err.

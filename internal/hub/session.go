@@ -3,6 +3,9 @@ package hub
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base32"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -18,8 +21,10 @@ const (
 // Session is one connected client, whatever its transport: its cursors, its grant, its members. Requests (Subscribe, …) come from one goroutine at a
 // time; Pull is called by one goroutine at a time, which may be another.
 type Session struct {
-	id  string
-	hub *Hub
+	id      string
+	hub     *Hub
+	client  SessionOptions
+	started time.Time
 	// wake tells the transport that Pull has something. It must not block and may be called from anywhere, also under s.mu.
 	wake  func()
 	woken atomic.Bool
@@ -50,10 +55,31 @@ type memberKey struct {
 	id      string
 }
 
-// NewSession starts a session. wake is called whenever Pull may have something new; it must not block.
-func (h *Hub) NewSession(g *Grant, wake func()) *Session {
+// SessionOptions tell about a session's connection. The zero value is a session of no transport in particular.
+type SessionOptions struct {
+	// Key is the secret from which the session's id follows, together with the grant's app and client: only who knows it can have a session
+	// of that id again. Default: a new one.
+	Key string
+	// Transport is what the client is connected by, a word of the server's: "websocket", "stream", "sse", "poll".
+	Transport string
+	// Address is the client's, without the port.
+	Address string
+}
+
+// sessionID is the id of a session with this key: as hard to guess as the key, and no help in finding it.
+func sessionID(g *Grant, key string) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%s", g.App, g.Client, key))
+	return base32.StdEncoding.EncodeToString(sum[:])[:26]
+}
+
+// NewSession starts a session. wake is called whenever Pull may have something new; it must not block. A session of the same key that is still there is
+// replaced: it ends, and its members stay members.
+func (h *Hub) NewSession(g *Grant, o SessionOptions, wake func()) *Session {
+	if o.Key == "" {
+		o.Key = rand.Text()
+	}
 	s := &Session{
-		id: rand.Text(), hub: h, wake: wake, grant: g,
+		id: sessionID(g, o.Key), hub: h, client: o, started: time.Now(), wake: wake, grant: g,
 		subs: map[string]*subscription{}, members: map[memberKey]struct{}{}, room: make(chan struct{}, 1),
 	}
 	s.ctx, s.end = context.WithCancel(context.Background())
@@ -61,9 +87,13 @@ func (h *Hub) NewSession(g *Grant, wake func()) *Session {
 	s.watchExpiry()
 	s.mu.Unlock()
 	h.mu.Lock()
-	h.sessions[s] = struct{}{}
+	old := h.sessions[s.id]
+	h.sessions[s.id] = s
 	refusal := h.refusal
 	h.mu.Unlock()
+	if old != nil {
+		old.End(Errorf(CodeReplaced, "another connection goes on with this session"))
+	}
 	if refusal != nil {
 		s.End(refusal)
 	}
@@ -72,6 +102,18 @@ func (h *Hub) NewSession(g *Grant, wake func()) *Session {
 
 // ID is the session's id: unguessable, and public: it names the session in Publication.Exclude.
 func (s *Session) ID() string { return s.id }
+
+// Key is the secret behind the id: who has it can go on with the session by another connection.
+func (s *Session) Key() string { return s.client.Key }
+
+// Transport is what the client is connected by.
+func (s *Session) Transport() string { return s.client.Transport }
+
+// Address is the client's, without the port.
+func (s *Session) Address() string { return s.client.Address }
+
+// Started is when the session began.
+func (s *Session) Started() time.Time { return s.started }
 
 // Grant returns what the session may do just now.
 func (s *Session) Grant() *Grant {
@@ -295,8 +337,13 @@ func (s *Session) Close(lastHeard int64) {
 	}
 	s.mu.Unlock()
 	s.end()
-	s.hub.presence.Lost(s.id, lastHeard)
 	s.hub.mu.Lock()
-	delete(s.hub.sessions, s)
+	last := s.hub.sessions[s.id] == s // nobody has replaced it
+	if last {
+		delete(s.hub.sessions, s.id)
+	}
 	s.hub.mu.Unlock()
+	if last {
+		s.hub.presence.Lost(s.id, lastHeard)
+	}
 }

@@ -76,7 +76,7 @@ type client struct {
 
 func connect(t testing.TB, h *hub.Hub, g *hub.Grant) *client {
 	c := &client{wake: make(chan struct{}, 1)}
-	c.Session = h.NewSession(g, func() {
+	c.Session = h.NewSession(g, hub.SessionOptions{}, func() {
 		select {
 		case c.wake <- struct{}{}:
 		default:

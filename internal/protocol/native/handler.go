@@ -160,7 +160,7 @@ func (h *handler) connect(f *frame) {
 		return
 	}
 	h.hurry.Stop()
-	s := h.Hub.NewSession(grant, h.conn.Wake)
+	s := h.Hub.NewSession(grant, hub.SessionOptions{}, h.conn.Wake)
 	if s.Reserve(0) == nil {
 		h.answer(s, 0, h.welcome(f.Ref, s))
 	}
