@@ -12,12 +12,20 @@ const (
 	// MaxTokenChannels is how many channels one cursor token can hold.
 	MaxTokenChannels = 1024
 	maxTokenBytes    = 1 << 20
-	tokenVersion     = 1
+	tokenVersion     = 2
 )
+
+// Cursor is where a client is in one channel.
+type Cursor struct {
+	Position
+	// Presence says that the client follows the channel's members too, and has them as of Version; 0: it has none yet.
+	Presence bool
+	Version  uint64
+}
 
 // EncodeCursors makes one cursor token of the cursors of a set of channels of one app, by channel name. It is opaque to clients, safe in
 // URLs and headers, and the same for the same cursors. It carries no authority: what it names is authorised when it is used.
-func EncodeCursors(cursors map[string]Position) (string, error) {
+func EncodeCursors(cursors map[string]Cursor) (string, error) {
 	if len(cursors) > MaxTokenChannels {
 		return "", Errorf(CodeLimit, "a cursor token holds at most %d channels, not %d; use several", MaxTokenChannels, len(cursors))
 	}
@@ -45,13 +53,22 @@ func EncodeCursors(cursors map[string]Position) (string, error) {
 		b = appendString(b, name)
 		b = binary.AppendUvarint(b, number[cursors[name].Epoch])
 		b = binary.AppendUvarint(b, cursors[name].Offset)
+		b = binary.AppendUvarint(b, cursors[name].members())
 	}
 	b = binary.LittleEndian.AppendUint32(b, crc32.ChecksumIEEE(b))
 	return base64.RawURLEncoding.EncodeToString(b), nil
 }
 
+// members is what a token says of presence: 0 for a cursor without, else one more than the version.
+func (c Cursor) members() uint64 {
+	if !c.Presence {
+		return 0
+	}
+	return c.Version + 1
+}
+
 // DecodeCursors reads a cursor token. The error is a *Error.
-func DecodeCursors(token string) (map[string]Position, error) {
+func DecodeCursors(token string) (map[string]Cursor, error) {
 	bad := Errorf(CodeBadRequest, "this is not a cursor token of this server; start without one")
 	if len(token) > maxTokenBytes {
 		return nil, Errorf(CodeBadRequest, "a cursor token has at most %d bytes, not %d", maxTokenBytes, len(token))
@@ -70,13 +87,17 @@ func DecodeCursors(token string) (map[string]Position, error) {
 		epochs[i] = r.string()
 	}
 	n := r.count()
-	cursors := make(map[string]Position, n)
+	cursors := make(map[string]Cursor, n)
 	for range n {
-		name, epoch, offset := r.string(), r.uvarint(), r.uvarint()
+		name, epoch, offset, members := r.string(), r.uvarint(), r.uvarint(), r.uvarint()
 		if r.failed || epoch >= uint64(len(epochs)) || offset > MaxOffset {
 			return nil, bad
 		}
-		cursors[name] = Position{epochs[epoch], offset}
+		c := Cursor{Position: Position{epochs[epoch], offset}}
+		if members > 0 {
+			c.Presence, c.Version = true, members-1
+		}
+		cursors[name] = c
 	}
 	if r.failed || len(r.b) > 0 || len(cursors) != n {
 		return nil, bad

@@ -22,7 +22,8 @@ type members struct {
 	rosters  map[Channel]*roster
 	sessions map[string]map[memberKey]struct{} // what each session stands for
 	empty    []Channel                         // rosters that became empty, oldest first
-	high     uint64                            // no roster ever had a higher version
+	// high is a version that no roster ever had a higher one than. It begins with the time: a version that a client has from before a restart is never taken for one of now.
+	high uint64
 }
 
 var _ Presence = (*members)(nil)
@@ -37,11 +38,11 @@ type roster struct {
 
 type member struct {
 	data     []byte
-	sessions map[string]bool // true: lost, within its grace
+	sessions map[string]time.Time // when the grace of a lost one ends; zero: it is there
 }
 
 func newMembers(grace time.Duration, changed func(Channel)) *members {
-	return &members{grace: grace, changed: changed, rosters: map[Channel]*roster{}, sessions: map[string]map[memberKey]struct{}{}}
+	return &members{grace: grace, changed: changed, rosters: map[Channel]*roster{}, sessions: map[string]map[memberKey]struct{}{}, high: uint64(time.Now().UnixMicro())}
 }
 
 // Enter implements Presence.
@@ -57,20 +58,20 @@ func (p *members) Enter(ch Channel, session string, m Member) error {
 	there := r.members[m.ID]
 	switch {
 	case there == nil:
-		there = &member{sessions: map[string]bool{}}
+		there = &member{sessions: map[string]time.Time{}}
 		r.members[m.ID] = there
 		p.change(ch, r, MemberEntered, m)
 	case !bytes.Equal(there.data, m.Data):
 		p.change(ch, r, MemberUpdated, m)
 	}
 	there.data = m.Data
-	for old, lost := range there.sessions {
-		if lost {
+	for old, ends := range there.sessions {
+		if !ends.IsZero() && old != session {
 			p.forget(old, key)
 			delete(there.sessions, old)
 		}
 	}
-	there.sessions[session] = false
+	there.sessions[session] = time.Time{}
 	return nil
 }
 
@@ -94,16 +95,32 @@ func (p *members) Leave(ch Channel, session, id string) {
 func (p *members) Lost(session string, lastHeard int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	left := time.Until(time.UnixMilli(lastHeard).Add(p.grace))
+	ends := time.UnixMilli(lastHeard).Add(p.grace)
+	left := time.Until(ends)
 	for key := range p.sessions[session] {
 		if left <= 0 {
 			p.leave(session, key)
 		} else if m := p.rosters[key.channel].members[key.id]; m != nil {
-			m.sessions[session] = true
+			m.sessions[session] = ends
 		}
 	}
 	if len(p.sessions[session]) > 0 {
-		time.AfterFunc(left, func() { p.Lost(session, 0) })
+		time.AfterFunc(left, func() { p.expire(session) })
+	}
+}
+
+// expire ends what a lost session has not entered again: it may have come back.
+func (p *members) expire(session string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for key := range p.sessions[session] {
+		m := p.rosters[key.channel].members[key.id]
+		if m == nil {
+			continue
+		}
+		if ends := m.sessions[session]; !ends.IsZero() && !time.Now().Before(ends) {
+			p.leave(session, key)
+		}
 	}
 }
 

@@ -118,6 +118,21 @@ func TestGrace(t *testing.T) {
 			enter(p, "s2")
 			time.Sleep(time.Minute)
 		}, []PresenceEvent{MemberEntered}},
+		{"the same session comes back", func(p *members) {
+			p.Lost("s1", time.Now().UnixMilli())
+			time.Sleep(5 * time.Second)
+			enter(p, "s1")
+			time.Sleep(time.Minute)
+		}, []PresenceEvent{MemberEntered}},
+		{"the same session comes back and is lost again", func(p *members) {
+			p.Lost("s1", time.Now().UnixMilli())
+			time.Sleep(8 * time.Second)
+			enter(p, "s1")
+			p.Lost("s1", time.Now().UnixMilli())
+			time.Sleep(8 * time.Second)
+			enter(p, "s1")
+			time.Sleep(time.Minute)
+		}, []PresenceEvent{MemberEntered}},
 		{"another session keeps the member", func(p *members) {
 			enter(p, "s2")
 			p.Lost("s1", 0)
@@ -135,10 +150,11 @@ func TestGrace(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p := newMembers(10*time.Second, func(Channel) {})
+				_, start := p.Members(ch)
 				enter(p, "s1")
 				test.do(p)
 				synctest.Wait()
-				changes, _ := p.Changes(ch, 0)
+				changes, _ := p.Changes(ch, start)
 				var events []PresenceEvent
 				for _, c := range changes {
 					events = append(events, c.Event)

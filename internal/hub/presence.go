@@ -19,7 +19,7 @@ const (
 	MemberLeft
 )
 
-// Change is one change of a channel's members. Changes of a channel are numbered from 1 without gaps.
+// Change is one change of a channel's members. Changes of a channel are numbered without gaps.
 type Change struct {
 	Version uint64
 	Event   PresenceEvent

@@ -207,8 +207,8 @@ func (s *Session) pullPresence(dst []Event, budget int) ([]Event, int) {
 		u := s.due[taken]
 		s.due[taken] = nil
 		u.due = false
-		if seen := u.live.presence.Load(); !u.gone && (!u.known || seen != u.seen) {
-			u.seen = seen
+		if seen := u.live.presence.Load(); !u.gone && (!u.checked || seen != u.seen) {
+			u.checked, u.seen = true, seen
 			before := len(dst)
 			dst = u.appendPresence(dst, s.hub.presence)
 			budget -= messageOverhead * (len(dst) - before)

@@ -34,16 +34,19 @@ type subscription struct {
 	behind   bool   // index means nothing: read on from the log at read
 
 	due     bool   // is in session.due
-	known   bool   // a snapshot of the members was sent
+	known   bool   // the client has the members as of version
+	checked bool   // seen means something
 	seen    uint64 // changes of live.presence handled
 	version uint64 // of the members as sent
 }
 
-// From says where a subscription begins. At most one field is set; none: at the tail.
+// From says where a subscription begins. At most one of After, Last and Since is set; none: at the tail.
 type From struct {
 	After *Position
 	Last  int
 	Since time.Time
+	// Version is that of the members which the client has already, if it follows presence: it gets the changes after it instead of a snapshot.
+	Version uint64
 }
 
 // Subscribe begins to follow a channel (action subscribe, and presence if asked for). made builds the answer, given where the
@@ -60,7 +63,7 @@ func (s *Session) Subscribe(name string, from From, presence bool, n int, made f
 	if from.After != nil && from.After.Offset > MaxOffset {
 		return Errorf(CodeBadRequest, "offset %d: an offset is at most %d", from.After.Offset, uint64(MaxOffset))
 	}
-	u := &subscription{session: s, live: s.hub.registry.acquire(ch, rule), presence: presence}
+	u := &subscription{session: s, live: s.hub.registry.acquire(ch, rule), presence: presence, known: from.Version > 0, version: from.Version}
 	if err = s.place(u, from); err == nil {
 		err = s.add(u, n, made)
 	}
@@ -149,13 +152,13 @@ func (s *Session) drop(u *subscription) {
 	}
 }
 
-// Cursors returns the position of each subscription: behind the last message that Pull has returned.
-func (s *Session) Cursors() map[string]Position {
+// Cursors returns the cursor of each subscription: behind the last message, and the last of its members, that Pull has returned.
+func (s *Session) Cursors() map[string]Cursor {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all := make(map[string]Position, len(s.subs))
+	all := make(map[string]Cursor, len(s.subs))
 	for name, u := range s.subs {
-		all[name] = u.pos
+		all[name] = Cursor{Position: u.pos, Presence: u.presence, Version: u.version}
 	}
 	return all
 }

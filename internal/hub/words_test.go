@@ -88,10 +88,14 @@ func TestCodes(t *testing.T) {
 
 func TestCursorTokens(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		position := rapid.Custom(func(t *rapid.T) Position {
-			return Position{rapid.SampledFrom([]string{"", "e1", "e2"}).Draw(t, "epoch"), rapid.Uint64Max(MaxOffset).Draw(t, "offset")}
+		cursor := rapid.Custom(func(t *rapid.T) Cursor {
+			c := Cursor{Position: Position{rapid.SampledFrom([]string{"", "e1", "e2"}).Draw(t, "epoch"), rapid.Uint64Max(MaxOffset).Draw(t, "offset")}}
+			if c.Presence = rapid.Bool().Draw(t, "presence"); c.Presence {
+				c.Version = rapid.Uint64Max(MaxOffset).Draw(t, "version")
+			}
+			return c
 		})
-		cursors := rapid.MapOf(rapid.String(), position).Draw(t, "cursors")
+		cursors := rapid.MapOf(rapid.String(), cursor).Draw(t, "cursors")
 		token, err := EncodeCursors(cursors)
 		if err != nil {
 			t.Fatal(err)
@@ -104,9 +108,9 @@ func TestCursorTokens(t *testing.T) {
 			t.Fatalf("the same cursors gave %q and %q", token, again)
 		}
 	})
-	many := map[string]Position{}
+	many := map[string]Cursor{}
 	for i := range MaxTokenChannels + 1 {
-		many[fmt.Sprint(i)] = Position{}
+		many[fmt.Sprint(i)] = Cursor{}
 	}
 	if _, err := EncodeCursors(many); err == nil {
 		t.Error("a token of too many channels was made")
@@ -114,7 +118,9 @@ func TestCursorTokens(t *testing.T) {
 }
 
 func FuzzDecodeCursors(f *testing.F) {
-	for _, cursors := range []map[string]Position{{}, {"a": {"e", 1}}, {"a": {"e", 1}, "b": {"f", MaxOffset}, "": {"", 0}}} {
+	for _, cursors := range []map[string]Cursor{
+		{}, {"a": {Position: Position{"e", 1}}}, {"a": {Position: Position{"e", 1}, Presence: true, Version: 7}, "b": {Position: Position{"f", MaxOffset}}, "": {}},
+	} {
 		token, err := EncodeCursors(cursors)
 		if err != nil {
 			f.Fatal(err)

@@ -121,7 +121,7 @@ func (r *request) subscribeAll(from hub.From) error {
 		if r.s.Reserve(0) != nil {
 			break // the session has ended
 		}
-		if err := r.s.Subscribe(channel, hub.From{After: &at}, r.Presence, 0, r.subscribed(channel, nil)); err != nil {
+		if err := r.s.Subscribe(channel, hub.From{After: &at.Position, Version: at.Version}, at.Presence || r.Presence, 0, r.subscribed(channel, nil)); err != nil {
 			r.h.answer(r.s, 0, r.failure(nil, channel, err))
 		}
 	}
