@@ -52,7 +52,7 @@ func serveOn(t *testing.T, addr string, o local.Options) *bare {
 	p := &native.Protocol{Hub: s.hub, Credentials: keys, Logger: slog.New(slog.DiscardHandler), Backoff: 100 * time.Millisecond}
 	e := websocket.New(websocket.Options{Subprotocol: "sno.v1", MessageBytes: p.FrameBytes(), TooLargeCode: int(hub.CodeFrameTooLarge)})
 	s.http = &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_ = e.Serve(w, r, func(c wire.Conn) wire.Handler { return p.Handler(c, nil) })
+		_ = e.Serve(w, r, func(c wire.Conn) wire.Handler { return p.Handler(c, native.Connection{}) })
 	})}
 	go func() {
 		defer close(s.done)

@@ -64,6 +64,8 @@ type SessionOptions struct {
 	Transport string
 	// Address is the client's, without the port.
 	Address string
+	// Subscriptions bounds them where the transport can carry fewer than Limits.Subscriptions; 0: it can carry all.
+	Subscriptions int
 }
 
 // sessionID is the id of a session with this key: as hard to guess as the key, and no help in finding it.
@@ -219,6 +221,13 @@ func (s *Session) Answer(n int, answer any, size int) {
 	s.bytes += size - n
 	s.note(Event{Kind: EventAnswer, Detail: &Detail{Answer: answer, size: size}})
 	s.mu.Unlock()
+}
+
+// Waiting reports whether a request has not been answered to the socket yet.
+func (s *Session) Waiting() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.outstanding > 0
 }
 
 // Release gives back a place without an answer.

@@ -107,8 +107,8 @@ func (s *Session) add(u *subscription, n int, made func(Position, Deliver) (any,
 	switch {
 	case s.closed:
 		return Errorf(CodeUnavailable, "the session has ended")
-	case old == nil && len(s.subs) >= s.hub.limits.Subscriptions:
-		return Errorf(CodeLimit, "this session has %d subscriptions; the limit is %d", len(s.subs), s.hub.limits.Subscriptions)
+	case old == nil && len(s.subs) >= s.maxSubscriptions():
+		return Errorf(CodeLimit, "this session has %d subscriptions; the limit is %d", len(s.subs), s.maxSubscriptions())
 	}
 	// The grant may have been replaced since it was asked.
 	if err := s.allowed(u); err != nil {
@@ -125,6 +125,14 @@ func (s *Session) add(u *subscription, n int, made func(Position, Deliver) (any,
 	u.mark()
 	s.Wake()
 	return nil
+}
+
+func (s *Session) maxSubscriptions() int {
+	limit := s.hub.limits.Subscriptions
+	if own := s.client.Subscriptions; own > 0 {
+		limit = min(limit, own)
+	}
+	return limit
 }
 
 // Unsubscribe ends a subscription. Nothing of the channel follows its answer. n is as for Answer.

@@ -15,6 +15,7 @@ import (
 	"github.com/snoserver/sno/internal/config"
 	"github.com/snoserver/sno/internal/hub"
 	"github.com/snoserver/sno/internal/store/local"
+	"github.com/snoserver/sno/internal/wire/peer"
 )
 
 // lastWords is how long closing connections have to say goodbye when the drain is over.
@@ -46,7 +47,7 @@ func New(cfg config.Config, log *slog.Logger) (*Server, error) {
 		return nil, err
 	}
 	s.hub.SetApps(cfg.HubApps())
-	s.http = &http.Server{Handler: s.routes(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
+	s.http = &http.Server{Handler: s.routes(), ConnContext: peer.With, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
 	return s, nil
 }
 

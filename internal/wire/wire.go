@@ -2,12 +2,12 @@
 //
 // Guarantees, for every transport:
 //
-//   - Receive, TooLarge and Closed of a Handler are called one at a time. Pull is called one at a time, but beside those.
+//   - Receive and TooLarge of a Handler are called one at a time. Pull is called one at a time, but beside those.
 //   - Bytes are pulled when the socket can take them. A slow peer is not asked faster, and nothing is queued for it here.
 //   - While Receive runs nothing more is read from the peer.
 //   - A peer that is only slow is not cut off: a connection ends for silence when nothing was heard for Heartbeat + Patience and
 //     the network gives no sign of the peer either.
-//   - Closed is called exactly once, after the last Receive.
+//   - Closed is called exactly once, and nothing is pulled after it. It may be called while a Receive runs: what that waits for will not come.
 //
 // How bytes leave (a goroutine a connection, an epoll loop) is the transport's own matter: nothing above this package may depend on it.
 package wire
@@ -41,6 +41,9 @@ type Next struct {
 	// End: close the connection with this code and reason. 0: go on.
 	End    int
 	Reason string
+	// News and Waiting are for transports that answer once, as a poll does. News: the peer should hear now of what was pulled so far. Waiting: requests
+	// of the peer are still to be answered.
+	News, Waiting bool
 }
 
 // Conn is the transport's side of one connection. Its methods may be called from anywhere and do not block.

@@ -140,16 +140,16 @@ func TestEncodedFramesAreJSON(t *testing.T) {
 		{Kind: hub.EventMessage, Message: m},
 		{Kind: hub.EventSkip, Channel: nasty, Message: m},
 		{Kind: hub.EventReset, Channel: nasty, Detail: &hub.Detail{Reset: hub.ResetAhead, Position: at}},
-		{Kind: hub.EventAnswer, Detail: &hub.Detail{Answer: answer(encodeOK(json.RawMessage(`"r"`)))}},
+		{Kind: hub.EventAnswer, Detail: &hub.Detail{Answer: answer{frame: encodeOK(json.RawMessage(`"r"`))}}},
 		{Kind: hub.EventUnsubscribed, Channel: nasty, Detail: &hub.Detail{Err: bad}},
 		{Kind: hub.EventMembers, Channel: nasty, Detail: &hub.Detail{Members: []hub.Member{member, {ID: "b"}}}},
 		{Kind: hub.EventMembers, Channel: nasty, Detail: &hub.Detail{}},
 		{Kind: hub.EventChange, Channel: nasty, Detail: &hub.Detail{Change: hub.Change{Event: hub.MemberLeft, Member: member}}},
 		{Kind: hub.EventGoaway, Detail: &hub.Detail{Err: bad, Delay: time.Second}},
 		{Kind: hub.EventEnd, Detail: &hub.Detail{Err: bad}},
-		{Kind: hub.EventAnswer, Detail: &hub.Detail{Answer: answer(encodeHistory(nil, nasty, hub.Page{Messages: []*hub.Message{m, m}, Reset: hub.ResetExpired, Head: at}))}},
-		{Kind: hub.EventAnswer, Detail: &hub.Detail{Answer: answer(encodeResults(nil, []string{nasty, nasty, nasty}, []hub.Result{{ID: nasty, Position: at, Duplicate: true}, {Err: bad}, {ID: nasty}}))}},
-		{Kind: hub.EventAnswer, Detail: &hub.Detail{Answer: answer(encodePublished(json.RawMessage(`1`), nasty, hub.Result{ID: nasty}))}},
+		{Kind: hub.EventAnswer, Detail: &hub.Detail{Answer: answer{frame: encodeHistory(nil, nasty, hub.Page{Messages: []*hub.Message{m, m}, Reset: hub.ResetExpired, Head: at})}}},
+		{Kind: hub.EventAnswer, Detail: &hub.Detail{Answer: answer{frame: encodeResults(nil, []string{nasty, nasty, nasty}, []hub.Result{{ID: nasty, Position: at, Duplicate: true}, {Err: bad}, {ID: nasty}})}}},
+		{Kind: hub.EventAnswer, Detail: &hub.Detail{Answer: answer{frame: encodePublished(json.RawMessage(`1`), nasty, hub.Result{ID: nasty})}}},
 	} {
 		if b := appendEvent(nil, &e); !json.Valid(b) {
 			t.Errorf("event %d is not JSON: %s", i, b)

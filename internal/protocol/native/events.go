@@ -8,8 +8,14 @@ import (
 	"github.com/snoserver/sno/internal/protocol/messagejson"
 )
 
-// answer is what the session keeps for us until it is pulled: the encoded frame.
-type answer []byte
+// answer is what the session keeps for us until it is pulled.
+type answer struct {
+	frame []byte
+	// moves, if set, says what the frame does to the cursors.
+	moves func(*cursors)
+	// quiet: the client does not wait for it.
+	quiet bool
+}
 
 // appendEvent appends the frame of one event.
 func appendEvent(dst []byte, e *hub.Event) []byte {
@@ -22,7 +28,7 @@ func appendEvent(dst []byte, e *hub.Event) []byte {
 	case hub.EventReset:
 		return append(dst, newFrame("reset", nil).str("channel", e.Channel).str("reason", string(d.Reset)).position(d.Position).end()...)
 	case hub.EventAnswer:
-		return append(dst, d.Answer.(answer)...)
+		return append(dst, d.Answer.(answer).frame...)
 	case hub.EventUnsubscribed:
 		return append(dst, newFrame("unsubscribed", nil).str("channel", e.Channel).error(d.Err).end()...)
 	case hub.EventMembers:

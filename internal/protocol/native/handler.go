@@ -22,6 +22,9 @@ const (
 	maxBadFrames = 100
 	// historyBytes bounds a history page.
 	historyBytes = 1 << 20
+	// minKeyBytes and maxKeyBytes bound a session key: one that is shorter could be guessed.
+	minKeyBytes = 26
+	maxKeyBytes = 128
 	// MessageOverhead is what a frame may have besides its message's bytes.
 	MessageOverhead = 64 << 10
 
@@ -46,6 +49,30 @@ type Protocol struct {
 	Logger      *slog.Logger
 	// Backoff is what clients begin with when they connect again after a failure. Default 500 ms.
 	Backoff time.Duration
+
+	streams sync.Map // session id → *Handler, of those that are sent to by Send
+}
+
+// MinBackoff is what clients begin with when they connect again after a failure.
+func (p *Protocol) MinBackoff() time.Duration { return cmp.Or(p.Backoff, backoffMin) }
+
+// Connection says what a handler is for.
+type Connection struct {
+	// Grant is what the connection request's own credential allows, or nil.
+	Grant *hub.Grant
+	// Transport and Address are as in hub.SessionOptions.
+	Transport, Address string
+	// Append puts one frame into the bytes of the transport; cursor is a token for what the client has with it, or empty. Default: the frames of
+	// one Pull are one message, an array if they are several.
+	Append func(dst, frame []byte, cursor string) []byte
+	// EveryFrame: a frame that moves a cursor is appended with a token.
+	EveryFrame bool
+	// Poll: the connection is one request that ends with a token.
+	Poll bool
+	// Beside: what the client has to say later comes by Send.
+	Beside bool
+	// Strict: a request among the first frames that fails ends the connection with its error.
+	Strict bool
 }
 
 // FrameBytes is the largest frame that is read: the largest message, as base64.
@@ -53,44 +80,70 @@ func (p *Protocol) FrameBytes() int64 {
 	return int64(p.Hub.Limits().MessageBytes)*4/3 + MessageOverhead
 }
 
-// Handler returns the handler of a new connection. grant is what the connection request's own credential allows, or nil.
-func (p *Protocol) Handler(conn wire.Conn, grant *hub.Grant) wire.Handler {
-	h := &handler{Protocol: p, conn: conn, grant: grant, order: new(hub.Order)}
+// Handler returns the handler of a new connection.
+func (p *Protocol) Handler(conn wire.Conn, c Connection) *Handler {
+	h := &Handler{Protocol: p, conn: conn, c: c, order: new(hub.Order), strict: c.Strict}
+	if c.EveryFrame || c.Poll {
+		h.cursors = &cursors{at: map[string]hub.Cursor{}}
+	}
 	h.hurry = time.AfterFunc(connectTimeout, func() {
 		h.refuse(hub.Errorf(hub.CodeTimeout, "no connect frame within %s: send {\"type\":\"connect\"} first", connectTimeout), nil)
 	})
 	return h
 }
 
-// handler is one connection.
-type handler struct {
+// Handler is one connection.
+type Handler struct {
 	*Protocol
-	conn     wire.Conn
-	grant    *hub.Grant // of the connection request
-	hurry    *time.Timer
-	bad      int
-	order    *hub.Order // of the client's ordered publishes
-	session  atomic.Pointer[hub.Session]
-	heart    atomic.Bool // a heartbeat is due
+	c       Connection
+	conn    wire.Conn
+	hurry   *time.Timer
+	session atomic.Pointer[hub.Session]
+	heart   atomic.Bool // a heartbeat is due
+
+	receiving sync.Mutex
+	posts     atomic.Int32 // requests beside the stream that wait for receiving, or have it
+	bad       int
+	order     *hub.Order // of the client's ordered publishes
+	strict    bool
+
 	mu       sync.Mutex
 	refusal  []byte // the last frame of a connection that got no session
 	end      wire.Next
 	finished bool
 
-	events []hub.Event // Pull's
+	// Pull's.
+	events  []hub.Event
+	frame   []byte
+	cursors *cursors // nil: the transport carries no tokens
+	news    bool
 }
 
 // Receive implements wire.Handler.
-func (h *handler) Receive(msg []byte, binary bool) {
+func (h *Handler) Receive(msg []byte, binary bool) {
+	h.receiving.Lock()
+	defer h.receiving.Unlock()
 	if binary {
 		h.reject(nil, hub.Errorf(hub.CodeBadRequest, "a binary WebSocket message: frames are text, binary data goes into base64"))
 		return
 	}
-	frames, err := splitFrames(msg)
-	if err != nil {
-		h.reject(nil, err)
-		return
+	split := splitFrames
+	if h.c.Append != nil {
+		split = splitBody
 	}
+	frames, err := split(msg)
+	switch {
+	case err != nil:
+		h.reject(nil, err)
+	case len(frames) == 0 && h.c.Append != nil:
+		h.reject(nil, hub.Errorf(hub.CodeBadHandshake, "the body is empty: send {\"type\":\"connect\"} first"))
+	}
+	h.frames(frames)
+	h.strict = false // only what opens the connection is
+}
+
+// frames carries out frames. Called with receiving held.
+func (h *Handler) frames(frames []json.RawMessage) {
 	for _, b := range frames {
 		f, err := decodeFrame(b)
 		if err != nil {
@@ -102,12 +155,12 @@ func (h *handler) Receive(msg []byte, binary bool) {
 }
 
 // TooLarge implements wire.Handler.
-func (h *handler) TooLarge(size int64) {
+func (h *Handler) TooLarge(size int64) {
 	h.reject(nil, hub.Errorf(hub.CodeMessageTooLarge, "a frame of %d bytes; the limit is %d (limits.message_bytes and what base64 adds); nothing was stored", size, h.FrameBytes()))
 }
 
 // reject answers a frame that could not be understood.
-func (h *handler) reject(ref json.RawMessage, err *hub.Error) {
+func (h *Handler) reject(ref json.RawMessage, err *hub.Error) {
 	s := h.session.Load()
 	if s == nil {
 		h.refuse(hub.Errorf(hub.CodeBadHandshake, "%s", err.Text), ref)
@@ -117,17 +170,19 @@ func (h *handler) reject(ref json.RawMessage, err *hub.Error) {
 		s.End(hub.Errorf(hub.CodeBadFrame, "%d frames could not be understood; the last: %s", h.bad, err.Text))
 		return
 	}
-	if s.Reserve(0) == nil {
+	if h.strict {
+		s.End(err)
+	} else if s.Reserve(0) == nil {
 		h.answer(s, 0, newFrame("error", ref).error(err).end())
 	}
 }
 
-func (h *handler) answer(s *hub.Session, n int, frame []byte) {
-	s.Answer(n, answer(frame), len(frame))
+func (h *Handler) answer(s *hub.Session, n int, frame []byte) {
+	s.Answer(n, answer{frame: frame}, len(frame))
 }
 
 // refuse ends a connection that has no session.
-func (h *handler) refuse(err *hub.Error, ref json.RawMessage) {
+func (h *Handler) refuse(err *hub.Error, ref json.RawMessage) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.finished || h.session.Load() != nil {
@@ -140,12 +195,15 @@ func (h *handler) refuse(err *hub.Error, ref json.RawMessage) {
 }
 
 // connect handles the first frame.
-func (h *handler) connect(f *frame) {
+func (h *Handler) connect(f *frame) {
 	if f.Type != "connect" {
 		h.refuse(hub.Errorf(hub.CodeBadHandshake, "the first frame is %q: send {\"type\":\"connect\"} first", clip(f.Type)), f.Ref)
 		return
 	}
 	grant, err := h.credential(f)
+	if n := len(f.SessionKey); err == nil && n > 0 && (n < minKeyBytes || n > maxKeyBytes) {
+		err = hub.Errorf(hub.CodeBadHandshake, "session_key has %d bytes; it is what an earlier welcome said", n)
+	}
 	if err != nil {
 		shown, ok := hub.Show(err)
 		if !ok {
@@ -160,15 +218,30 @@ func (h *handler) connect(f *frame) {
 		return
 	}
 	h.hurry.Stop()
-	s := h.Hub.NewSession(grant, hub.SessionOptions{}, h.conn.Wake)
+	s := h.Hub.NewSession(grant, hub.SessionOptions{Key: f.SessionKey, Transport: h.c.Transport, Address: h.c.Address, Subscriptions: h.maxChannels()}, h.conn.Wake)
 	if s.Reserve(0) == nil {
-		h.answer(s, 0, h.welcome(f.Ref, s))
+		frame := h.welcome(f.Ref, s)
+		s.Answer(0, answer{frame: frame, quiet: true}, len(frame))
 	}
 	h.session.Store(s)
+	if h.c.Beside {
+		h.streams.Store(s.ID(), h)
+	}
 	h.conn.Wake()
 }
 
-func (h *handler) credential(f *frame) (*hub.Grant, error) {
+// maxChannels is how many channels the transport's token can carry; 0: it carries none.
+func (h *Handler) maxChannels() int {
+	switch {
+	case h.c.EveryFrame:
+		return maxEventChannels
+	case h.c.Poll:
+		return hub.MaxTokenChannels
+	}
+	return 0
+}
+
+func (h *Handler) credential(f *frame) (*hub.Grant, error) {
 	switch {
 	case f.Token != "" && f.Key != "":
 		return nil, hub.Errorf(hub.CodeBadHandshake, "token and key exclude each other: give one")
@@ -180,23 +253,23 @@ func (h *handler) credential(f *frame) (*hub.Grant, error) {
 			return nil, hub.Errorf(hub.CodeUnauthorized, "key: the form is \"id:secret\"")
 		}
 		return h.Credentials.Key(id, secret)
-	case h.grant != nil:
-		return h.grant, nil
+	case h.c.Grant != nil:
+		return h.c.Grant, nil
 	default:
 		return h.Credentials.Anonymous(f.App)
 	}
 }
 
-func (h *handler) welcome(ref json.RawMessage, s *hub.Session) []byte {
+func (h *Handler) welcome(ref json.RawMessage, s *hub.Session) []byte {
 	limits := h.Hub.Limits()
-	w := newFrame("welcome", ref).str("session", s.ID())
+	w := newFrame("welcome", ref).str("session", s.ID()).str("session_key", s.Key())
 	if client := s.Grant().Client; client != "" {
 		w.str("client", client)
 	}
 	w.num("time", uint64(time.Now().UnixMilli())).num("heartbeat", uint64(wire.Heartbeat.Milliseconds()))
 	w.key("backoff")
 	w.object(func(o *writer) {
-		o.num("min", uint64(cmp.Or(h.Backoff, backoffMin).Milliseconds())).num("max", uint64(backoffMax.Milliseconds()))
+		o.num("min", uint64(h.MinBackoff().Milliseconds())).num("max", uint64(backoffMax.Milliseconds()))
 	})
 	w.key("limits")
 	w.object(func(o *writer) {
@@ -206,59 +279,8 @@ func (h *handler) welcome(ref json.RawMessage, s *hub.Session) []byte {
 	return w.end()
 }
 
-// Pull implements wire.Handler.
-func (h *handler) Pull(dst []byte) ([]byte, wire.Next) {
-	s := h.session.Load()
-	if s == nil {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		return append(dst, h.refusal...), h.end
-	}
-	events, more := s.Pull(h.events[:0], pullBytes)
-	dst, next := h.encode(dst, events)
-	next.More = more
-	clear(events)
-	if cap(events) <= 64 {
-		h.events = events[:0]
-	} else {
-		h.events = nil
-	}
-	return dst, next
-}
-
-// encode joins the frames of events, and a heartbeat if one is due, into one message: a frame, or an array of several.
-func (h *handler) encode(dst []byte, events []hub.Event) ([]byte, wire.Next) {
-	var next wire.Next
-	start, frames := len(dst), 0
-	dst = append(dst, '[')
-	for i := range events {
-		if frames++; frames > 1 {
-			dst = append(dst, ',')
-		}
-		dst = appendEvent(dst, &events[i])
-		if events[i].Kind == hub.EventEnd {
-			err := events[i].Detail.Err
-			next = wire.Next{End: int(err.Code), Reason: err.Text}
-			break
-		}
-	}
-	if h.heart.Swap(false) {
-		if frames++; frames > 1 {
-			dst = append(dst, ',')
-		}
-		dst = append(dst, encodePong("ping", nil, time.Now())...)
-	}
-	switch frames {
-	case 0:
-		return dst[:start], next
-	case 1:
-		return append(dst[:start], dst[start+1:]...), next
-	}
-	return append(dst, ']'), next
-}
-
 // Heartbeat implements wire.Handler.
-func (h *handler) Heartbeat() {
+func (h *Handler) Heartbeat() {
 	if h.session.Load() != nil {
 		h.heart.Store(true)
 		h.conn.Wake()
@@ -266,7 +288,7 @@ func (h *handler) Heartbeat() {
 }
 
 // Closed implements wire.Handler.
-func (h *handler) Closed(lastHeard time.Time) {
+func (h *Handler) Closed(lastHeard time.Time) {
 	h.hurry.Stop()
 	h.mu.Lock()
 	h.finished = true
@@ -277,6 +299,7 @@ func (h *handler) Closed(lastHeard time.Time) {
 			last = lastHeard.UnixMilli()
 		}
 		s.Close(last)
+		h.streams.CompareAndDelete(s.ID(), h)
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 // the session that answers gives it back.
 type request struct {
 	*frame
-	h *handler
+	h *Handler
 	s *hub.Session
 	n int // bytes reserved
 }
@@ -31,7 +31,7 @@ var requests = map[string]func(*request) error{
 }
 
 // handle carries out one frame of n bytes.
-func (h *handler) handle(f *frame, n int) {
+func (h *Handler) handle(f *frame, n int) {
 	s := h.session.Load()
 	if s == nil {
 		h.connect(f)
@@ -59,6 +59,9 @@ func (h *handler) handle(f *frame, n int) {
 func (r *request) reply(frame []byte) {
 	if r.Ref == nil {
 		r.s.Release(r.n)
+		if r.h.c.Poll {
+			r.h.conn.Wake() // the poll waits until everything is done
+		}
 		return
 	}
 	r.h.answer(r.s, r.n, frame)
@@ -66,6 +69,12 @@ func (r *request) reply(frame []byte) {
 
 // fail answers the request with an error, also if it has no ref.
 func (r *request) fail(channel string, err error) {
+	if r.h.strict {
+		shown, _ := hub.Show(err)
+		r.s.Release(r.n)
+		r.s.End(shown)
+		return
+	}
 	r.h.answer(r.s, r.n, r.failure(r.Ref, channel, err))
 }
 
@@ -90,19 +99,27 @@ func (r *request) subscribe() error {
 	if r.Cursor != "" {
 		return r.subscribeAll(from)
 	}
-	return r.s.Subscribe(r.Channel, from, r.Presence, r.n, r.subscribed(r.Channel, r.Ref))
+	from.Version = r.Version
+	return r.follow(from, false)
 }
 
-// subscribed makes the answer to a subscription.
-func (r *request) subscribed(channel string, ref json.RawMessage) func(hub.Position, hub.Deliver) (any, int) {
-	return func(at hub.Position, deliver hub.Deliver) (any, int) {
-		w := newFrame("subscribed", ref).str("channel", channel).position(at)
+// follow subscribes to the request's channel. quiet: a client that polls knows what the answer says.
+func (r *request) follow(from hub.From, quiet bool) error {
+	if r.h.c.EveryFrame {
+		if err := fits(r.s, r.Channel); err != nil {
+			return err
+		}
+	}
+	return r.s.Subscribe(r.Channel, from, r.Presence, r.n, func(at hub.Position, deliver hub.Deliver) (any, int) {
+		w := newFrame("subscribed", r.Ref).str("channel", r.Channel).position(at)
 		if deliver == hub.DeliverLatest {
 			w.str("deliver", "latest")
 		}
-		frame := w.end()
-		return answer(frame), len(frame)
-	}
+		a := answer{frame: w.end(), quiet: quiet, moves: func(c *cursors) {
+			c.put(r.Channel, hub.Cursor{Position: at, Presence: r.Presence, Version: from.Version})
+		}}
+		return a, len(a.frame)
+	})
 }
 
 // subscribeAll subscribes to every channel of a cursor token. Each gets an answer of its own, so each reserves a place.
@@ -121,8 +138,9 @@ func (r *request) subscribeAll(from hub.From) error {
 		if r.s.Reserve(0) != nil {
 			break // the session has ended
 		}
-		if err := r.s.Subscribe(channel, hub.From{After: &at.Position, Version: at.Version}, at.Presence || r.Presence, 0, r.subscribed(channel, nil)); err != nil {
-			r.h.answer(r.s, 0, r.failure(nil, channel, err))
+		one := &request{frame: &frame{Type: r.Type, Channel: channel, Presence: at.Presence || r.Presence}, h: r.h, s: r.s}
+		if err := one.follow(hub.From{After: &at.Position, Version: at.Version}, true); err != nil {
+			one.fail(channel, err)
 		}
 	}
 	if r.s.Reserve(0) == nil {
@@ -133,7 +151,7 @@ func (r *request) subscribeAll(from hub.From) error {
 
 func (r *request) unsubscribe() error {
 	frame := newFrame("unsubscribed", r.Ref).str("channel", r.Channel).end()
-	return r.s.Unsubscribe(r.Channel, r.n, answer(frame), len(frame))
+	return r.s.Unsubscribe(r.Channel, r.n, answer{frame: frame, moves: func(c *cursors) { c.remove(r.Channel) }}, len(frame))
 }
 
 func (r *request) publish() error {

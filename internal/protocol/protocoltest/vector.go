@@ -143,7 +143,7 @@ func parse(b []byte) (Vector, error) {
 }
 
 // anyWelcome is what the step "connect" takes.
-const anyWelcome = `{"type":"welcome","session":"$string","client?":"$string","time":"$int","heartbeat":"$int","backoff":"$any","limits":"$any"}`
+const anyWelcome = `{"type":"welcome","session":"$string","session_key":"$string","client?":"$string","time":"$int","heartbeat":"$int","backoff":"$any","limits":"$any"}`
 
 // spellOut puts what they stand for in the place of "connect" steps.
 func (v *Vector) spellOut() error {

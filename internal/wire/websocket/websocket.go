@@ -3,7 +3,6 @@ package websocket
 import (
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -13,6 +12,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/snoserver/sno/internal/wire"
+	"github.com/snoserver/sno/internal/wire/peer"
 )
 
 // Options of an Endpoint.
@@ -93,8 +93,7 @@ type conn struct {
 	done      chan struct{} // closed when the reader has ended
 	lastHeard atomic.Int64  // Unix nanoseconds
 	goodbye   bool          // the peer closed in order; the reader's
-	watch     *time.Timer
-	watchMu   sync.Mutex
+	closed    sync.Once     // handler.Closed was called
 }
 
 func (c *conn) heard() { c.lastHeard.Store(time.Now().UnixNano()) }
@@ -136,7 +135,8 @@ func (c *conn) run() {
 	c.ws.SetPongHandler(func(string) error { c.heard(); return nil })
 	ping := c.ws.PingHandler()
 	c.ws.SetPingHandler(func(s string) error { c.heard(); return ping(s) })
-	c.startWatch()
+	watch := wire.NewWatch(c.beat, c.check)
+	defer watch.Stop()
 	written := make(chan struct{})
 	go func() {
 		defer close(written)
@@ -144,14 +144,20 @@ func (c *conn) run() {
 	}()
 	c.read()
 	close(c.done)
-	c.stopWatch()
 	c.ws.Close()
 	<-written
-	var last time.Time
-	if !c.goodbye {
-		last = time.Unix(0, c.lastHeard.Load())
-	}
-	c.handler.Closed(last)
+	c.over(c.goodbye)
+}
+
+// over tells the handler that the connection has ended.
+func (c *conn) over(goodbye bool) {
+	c.closed.Do(func() {
+		var last time.Time
+		if !goodbye {
+			last = time.Unix(0, c.lastHeard.Load())
+		}
+		c.handler.Closed(last)
+	})
 }
 
 var readBuffers = sync.Pool{New: func() any { return new([]byte) }}
@@ -255,6 +261,7 @@ func (c *conn) flush() bool {
 		if len(out) > 0 {
 			if err := c.ws.WriteMessage(websocket.TextMessage, out); err != nil {
 				c.ws.Close()
+				c.over(false) // the reader may be in a Receive that waits for answers to leave
 				return false
 			}
 		}
@@ -276,58 +283,22 @@ func (c *conn) linger() {
 	select {
 	case <-c.done:
 	case <-t.C:
+		c.over(false)
 	}
 	c.ws.Close()
 }
 
-func (c *conn) startWatch() {
-	c.watchMu.Lock()
-	defer c.watchMu.Unlock()
-	c.watch = time.AfterFunc(wire.Heartbeat, c.beat)
-}
-
-func (c *conn) stopWatch() {
-	c.watchMu.Lock()
-	defer c.watchMu.Unlock()
-	c.watch.Stop()
-	c.watch = nil
-}
-
-func (c *conn) again(d time.Duration, f func()) {
-	c.watchMu.Lock()
-	defer c.watchMu.Unlock()
-	if c.watch != nil {
-		c.watch = time.AfterFunc(d, f)
-	}
-}
-
 // beat gives a sign of life and asks for one. A ping that finds no room is not needed: then bytes are on their way.
 func (c *conn) beat() {
-	asked := time.Now()
 	c.handler.Heartbeat()
-	_ = c.ws.WriteControl(websocket.PingMessage, nil, asked.Add(time.Second))
-	c.again(wire.Patience, func() { c.check(asked) })
+	_ = c.ws.WriteControl(websocket.PingMessage, nil, time.Now().Add(time.Second))
 }
 
 // check ends the connection if neither the peer nor its network has given a sign since it was asked.
-func (c *conn) check(asked time.Time) {
-	if c.lastHeard.Load() < asked.UnixNano() && !draining(c.ws.NetConn()) {
+func (c *conn) check(asked time.Time) bool {
+	if c.lastHeard.Load() < asked.UnixNano() && !peer.Draining(c.ws.NetConn()) {
 		c.ws.Close()
-		return
+		return false
 	}
-	c.again(wire.Heartbeat-wire.Patience, c.beat)
-}
-
-// tcpOf returns the TCP connection under nc, if it is one.
-func tcpOf(nc net.Conn) *net.TCPConn {
-	for {
-		switch c := nc.(type) {
-		case *net.TCPConn:
-			return c
-		case interface{ NetConn() net.Conn }:
-			nc = c.NetConn()
-		default:
-			return nil
-		}
-	}
+	return true
 }

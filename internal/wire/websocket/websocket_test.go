@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/snoserver/sno/internal/wire"
+	"github.com/snoserver/sno/internal/wire/peer"
 )
 
 const (
@@ -249,12 +250,12 @@ func TestDraining(t *testing.T) {
 	ws := dial(t, url)
 	h := <-handlers
 	c := h.conn.(*conn)
-	if draining(c.ws.NetConn()) {
+	if peer.Draining(c.ws.NetConn()) {
 		t.Error("an idle connection counts as draining: a silent peer would never be given up")
 	}
 	h.send(strings.Repeat("x", 32<<20))
 	deadline := time.Now().Add(patience)
-	for !draining(c.ws.NetConn()) {
+	for !peer.Draining(c.ws.NetConn()) {
 		if time.Now().After(deadline) {
 			t.Fatal("a peer that does not read counts as gone")
 		}

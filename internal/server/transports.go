@@ -1,0 +1,210 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/snoserver/sno/internal/hub"
+	"github.com/snoserver/sno/internal/problem"
+	"github.com/snoserver/sno/internal/protocol/native"
+	"github.com/snoserver/sno/internal/wire"
+	"github.com/snoserver/sno/internal/wire/poll"
+	"github.com/snoserver/sno/internal/wire/stream"
+	"github.com/snoserver/sno/internal/wire/websocket"
+)
+
+// maxWait is how long a poll may wait, and does unless it says otherwise: as long as a heartbeat of the other transports is away.
+const maxWait = wire.Heartbeat
+
+// transports are the ways by which clients follow channels.
+type transports struct {
+	s         *Server
+	protocol  *native.Protocol
+	allowed   func(*http.Request) bool // by the page's origin
+	websocket *websocket.Endpoint
+	lines     *stream.Endpoint
+	events    *stream.Endpoint
+	poll      *poll.Endpoint
+}
+
+func (s *Server) transports() *transports {
+	t := &transports{s: s, protocol: &native.Protocol{Hub: s.hub, Credentials: s.auth, Logger: s.log}, allowed: originCheck(s.cfg.Origins, s.cfg.Dev)}
+	if s.cfg.Dev {
+		t.protocol.Backoff = devBackoff
+	}
+	t.websocket = websocket.New(websocket.Options{
+		Subprotocol: "sno.v1", MessageBytes: t.protocol.FrameBytes(), TooLargeCode: int(hub.CodeFrameTooLarge), AllowOrigin: t.allowed,
+	})
+	t.lines = stream.New(stream.Options{ContentType: "application/x-ndjson", Refuse: refuse})
+	t.events = stream.New(stream.Options{ContentType: "text/event-stream", Prelude: t.retry, Refuse: refuseEvents})
+	t.poll = &poll.Endpoint{Refuse: func(w http.ResponseWriter, r *http.Request, code int, reason string) { refuse(w, r, code, reason) }}
+	return t
+}
+
+// routes adds the paths of the transports.
+func (t *transports) routes(mux *http.ServeMux) {
+	mux.HandleFunc("GET /v1/ws", t.serveWebSocket)
+	for _, method := range []string{"GET", "POST"} {
+		mux.HandleFunc(method+" /v1/stream", t.answer(t.serveStream))
+		mux.HandleFunc(method+" /v1/sse", t.answer(t.serveEvents))
+		mux.HandleFunc(method+" /v1/poll", t.answer(t.servePoll))
+	}
+	mux.HandleFunc("POST /v1/send", t.answer(t.serveSend))
+}
+
+// answer makes an http.HandlerFunc of h, which returns an error before it has written anything. Pages of other origins are refused first.
+func (t *transports) answer(h func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		err := error(hub.Errorf(hub.CodeBadOrigin, "this page's origin may not connect; add it to the server's origins"))
+		if t.allowed(r) {
+			err = h(w, r)
+		}
+		if err == nil {
+			return
+		}
+		shown, ok := hub.Show(err)
+		if !ok {
+			t.s.log.Error("request", "method", r.Method, "path", r.URL.Path, "error", err)
+		}
+		problem.Write(w, r, shown, nil)
+	}
+}
+
+func refuse(w http.ResponseWriter, r *http.Request, code int, reason string) bool {
+	problem.Write(w, r, hub.Errorf(hub.Code(code), "%s", reason), nil)
+	return true
+}
+
+// refuseEvents answers only what is final with a status: a browser's EventSource gives up for ever at one, and would not come back to a server that is
+// draining. The others are told by an event, behind the time after which to come back.
+func refuseEvents(w http.ResponseWriter, r *http.Request, code int, reason string) bool {
+	if again := hub.Code(code).Reconnect(); again == "backoff" || again == "now" && hub.Code(code) != hub.CodeTokenExpired {
+		return false
+	}
+	return refuse(w, r, code, reason)
+}
+
+// retry tells an EventSource when to come back, each another time.
+func (t *transports) retry() []byte {
+	least := t.protocol.MinBackoff().Milliseconds()
+	return fmt.Appendf(nil, "retry: %d\n\n", least+rand.Int64N(2*least))
+}
+
+func (t *transports) serveWebSocket(w http.ResponseWriter, r *http.Request) {
+	t.s.conns.Add(1)
+	defer t.s.conns.Done()
+	c, err := t.connection(r, "websocket")
+	if err != nil {
+		shown, _ := hub.Show(err)
+		problem.Write(w, r, shown, nil)
+		return
+	}
+	err = t.websocket.Serve(w, r, func(conn wire.Conn) wire.Handler { return t.protocol.Handler(conn, c) })
+	if err != nil {
+		t.s.log.Debug("refused a WebSocket", "remote", r.RemoteAddr, "error", err)
+	}
+}
+
+// connection is what the request itself says of the connection that it begins.
+func (t *transports) connection(r *http.Request, transport string) (native.Connection, error) {
+	c := native.Connection{Transport: transport, Address: t.s.address(r), Beside: transport != "websocket", Strict: r.Method == http.MethodGet && transport != "websocket"}
+	if r.Header.Get("Authorization") == "" && !r.URL.Query().Has("token") {
+		return c, nil
+	}
+	grant, err := t.s.auth.Request(r)
+	c.Grant = grant
+	return c, err
+}
+
+func (t *transports) serveStream(w http.ResponseWriter, r *http.Request) error {
+	return t.open(w, r, t.lines, "stream", stream.AppendLine)
+}
+
+func (t *transports) serveEvents(w http.ResponseWriter, r *http.Request) error {
+	return t.open(w, r, t.events, "sse", stream.AppendEvent)
+}
+
+func (t *transports) open(w http.ResponseWriter, r *http.Request, e *stream.Endpoint, transport string, form func(dst, frame []byte, cursor string) []byte) error {
+	frames, err := t.frames(w, r)
+	if err != nil {
+		return err
+	}
+	c, err := t.connection(r, transport)
+	if err != nil {
+		return err
+	}
+	c.Append, c.EveryFrame = form, transport == "sse"
+	e.Serve(w, r, stream.Opening{Frames: frames, Whole: c.Strict}, func(conn wire.Conn) wire.Handler { return t.protocol.Handler(conn, c) })
+	return nil
+}
+
+func (t *transports) servePoll(w http.ResponseWriter, r *http.Request) error {
+	wait, err := parseWait(r.URL.Query().Get("wait"))
+	if err != nil {
+		return err
+	}
+	frames, err := t.frames(w, r)
+	if err != nil {
+		return err
+	}
+	c, err := t.connection(r, "poll")
+	if err != nil {
+		return err
+	}
+	c.Append, c.Poll, c.Beside = poll.AppendFrame, true, false
+	t.poll.Serve(w, r, frames, wait, func(conn wire.Conn) poll.Handler { return t.protocol.Handler(conn, c) })
+	return nil
+}
+
+func parseWait(s string) (time.Duration, error) {
+	if s == "" {
+		return maxWait, nil
+	}
+	seconds, err := strconv.ParseFloat(s, 64)
+	if err != nil || !(seconds >= 0 && seconds <= maxWait.Seconds()) {
+		return 0, hub.Errorf(hub.CodeBadRequest, "wait is %.20q; it must be a number of seconds from 0 to %g", s, maxWait.Seconds())
+	}
+	return time.Duration(seconds * float64(time.Second)), nil
+}
+
+func (t *transports) serveSend(w http.ResponseWriter, r *http.Request) error {
+	body, err := t.body(w, r)
+	if err != nil {
+		return err
+	}
+	if err := t.protocol.Send(body); err != nil {
+		return err
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// frames are what the client begins with: a POST brings them, for a GET they follow from the URL.
+func (t *transports) frames(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if r.Method == http.MethodPost {
+		return t.body(w, r)
+	}
+	frames, err := native.Opening(r.URL.RawQuery, r.Header.Get("Last-Event-ID"))
+	if err != nil {
+		return nil, err
+	}
+	return frames, nil
+}
+
+func (t *transports) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	limit := t.protocol.FrameBytes()
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	if _, large := errors.AsType[*http.MaxBytesError](err); large {
+		return nil, hub.Errorf(hub.CodeMessageTooLarge, "the body has more than %d bytes; send the frames in several requests", limit)
+	}
+	if err != nil {
+		return nil, hub.Errorf(hub.CodeBadRequest, "the body could not be read: %s", err)
+	}
+	return body, nil
+}
