@@ -58,7 +58,7 @@ func runDev(c *cobra.Command, listen, data string, asJSON bool) error {
 		return err
 	}
 	cfg := config.Dev(filepath.Join(dir, "messages"), secret) // the store wants a directory to itself
-	cfg.Listen = listen
+	cfg.Listen = config.Addresses{listen}
 	s, err := server.New(cfg, logger(c.ErrOrStderr(), slog.LevelWarn))
 	if err != nil {
 		return err

@@ -1,8 +1,9 @@
 package main
 
 import (
-	"fmt"
+	"io"
 	"log/slog"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -11,45 +12,38 @@ import (
 )
 
 func newServe() *cobra.Command {
-	var file, listen string
-	var check bool
 	c := &cobra.Command{
 		Use:   "serve --config FILE",
 		Short: "Run the server",
-		Long: `Run the server as a configuration file says.
+		Long: `Run the server as a configuration file, the environment and flags say. "sno config docs" explains every setting.
 
 SIGTERM or Ctrl-C drains: clients are asked to go, spread over the configured time, then the server ends with exit code 0.
 A second signal ends it at once; nothing that was acknowledged is lost by that either.`,
 		Example: `  sno serve --config sno.toml
-  sno serve --config sno.toml --check    # only say whether the file is right`,
+  SNO_KEY=shop SNO_SECRET_FILE=/run/secrets/sno sno serve --listen :7878`,
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			if file == "" {
-				return usage("--config FILE is missing; to try Snö without a configuration use: sno dev")
-			}
-			cfg, err := config.Load(file)
-			if err != nil {
-				return &exitError{exitUsage, err}
-			}
-			if listen != "" {
-				cfg.Listen = listen
-			}
-			if check {
-				fmt.Fprintf(c.OutOrStdout(), "%s is right\n", file)
-				return nil
-			}
-			return runServe(c, cfg)
-		},
 	}
-	c.Flags().StringVar(&file, "config", "", "the configuration file (TOML)")
-	c.Flags().StringVar(&listen, "listen", "", "host:port instead of the file's")
-	c.Flags().BoolVar(&check, "check", false, "check the configuration and exit")
+	from := settingsFlags(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		in := from()
+		cfg, err := config.Load(in)
+		if err != nil {
+			return &exitError{exitUsage, err}
+		}
+		if in.File == "" && len(cfg.Apps) == 0 {
+			return usage("there is no app: give a file with --config FILE, or a key with SNO_KEY and SNO_SECRET; to try Snö without a configuration use: sno dev")
+		}
+		return runServe(c, cfg)
+	}
 	return c
 }
 
-func runServe(c *cobra.Command, cfg config.Config) error {
-	log := slog.New(slog.NewTextHandler(c.ErrOrStderr(), nil))
-	s, err := server.New(cfg, log)
+func runServe(c *cobra.Command, cfg *config.Loaded) error {
+	log := serverLog(c.ErrOrStderr(), cfg.Log)
+	for _, note := range cfg.Unused {
+		log.Warn(note)
+	}
+	s, err := server.New(cfg.Config, log)
 	if err != nil {
 		return err
 	}
@@ -57,4 +51,22 @@ func runServe(c *cobra.Command, cfg config.Config) error {
 	err = s.Run(c.Context())
 	log.Info("stopped")
 	return err
+}
+
+// serverLog writes lines for machines, unless somebody is watching or asked for text.
+func serverLog(w io.Writer, o config.Log) *slog.Logger {
+	options := &slog.HandlerOptions{Level: o.SlogLevel()}
+	if o.Format == "text" || o.Format == "auto" && isTerminal(w) {
+		return slog.New(slog.NewTextHandler(w, options))
+	}
+	return slog.New(slog.NewJSONHandler(w, options))
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }

@@ -6,16 +6,17 @@ import (
 	"github.com/snoserver/sno/internal/hub"
 )
 
-// Config is everything that can be configured. Default returns one with the defaults, Load one from a file.
+// Config is everything that can be configured. Default returns one with the defaults, Load one from a file, the environment and flags.
 type Config struct {
-	Listen   string   `toml:"listen" doc:"The address to listen on, host:port. Without a host (\":7878\") every address of the machine."`
-	Data     string   `toml:"data" doc:"The directory for the messages. It is made if it does not exist, and belongs to one server at a time."`
-	Drain    Duration `toml:"drain" min:"0s" max:"10m" doc:"When the server stops, its clients are asked to go at random times within so long, so that they do not all come back at once."`
-	Origins  []string `toml:"origins" doc:"Pages that may connect besides the server's own: \"https://example.com\", \"https://*.example.com\", \"http://localhost:*\", or \"*\" for all."`
-	Store    Store    `toml:"store" doc:"How messages reach the disk."`
-	Limits   Limits   `toml:"limits" doc:"What one message or client may use."`
-	Presence Presence `toml:"presence" doc:"Who is in a channel."`
-	Apps     []App    `toml:"app" doc:"The tenants. Channels of two apps never meet."`
+	Listen   Addresses `toml:"listen" restart:"yes" doc:"The addresses to listen on, host:port, one or a list of them. Without a host (\":7878\") every address of the machine."`
+	Data     string    `toml:"data" restart:"yes" doc:"The directory for the messages. It is made if it does not exist, and belongs to one server at a time."`
+	Drain    Duration  `toml:"drain" min:"0s" max:"10m" doc:"When the server stops, its clients are asked to go at random times within so long, so that they do not all come back at once."`
+	Origins  []string  `toml:"origins" doc:"Pages that may connect besides the server's own: \"https://example.com\", \"https://*.example.com\", \"http://localhost:*\", or \"*\" for all."`
+	Store    Store     `toml:"store" doc:"How messages reach the disk."`
+	Limits   Limits    `toml:"limits" doc:"What one message or client may use."`
+	Presence Presence  `toml:"presence" doc:"Who is in a channel."`
+	Log      Log       `toml:"log" doc:"What the server tells about itself, on its standard error."`
+	Apps     []App     `toml:"app" doc:"The tenants. Channels of two apps never meet."`
 
 	// Dev is set by Dev only, never by a file: everybody on this machine is trusted, and nobody else.
 	Dev bool `toml:"-"`
@@ -23,22 +24,28 @@ type Config struct {
 
 // Store is how messages reach the disk.
 type Store struct {
-	Sync     string   `toml:"sync" values:"always|interval|never" doc:"When a message counts as stored. always: after an fsync, so that a power failure loses nothing; interval: the disk is synced every store.interval, and a power failure loses that much; never: when the operating system pleases."`
-	Interval Duration `toml:"interval" min:"1ms" max:"1m" doc:"How often sync = \"interval\" syncs."`
+	Sync     string   `toml:"sync" restart:"yes" values:"always|interval|never" doc:"When a message counts as stored. always: after an fsync, so that a power failure loses nothing; interval: the disk is synced every store.interval, and a power failure loses that much; never: when the operating system pleases. A kill -9 loses nothing with any of them."`
+	Interval Duration `toml:"interval" restart:"yes" min:"1ms" max:"1m" doc:"How often sync = \"interval\" syncs."`
 }
 
 // Limits bound what one message or client may use.
 type Limits struct {
-	MessageBytes  Size `toml:"message_bytes" min:"1" max:"32MiB" doc:"Event, data and headers of one message."`
+	MessageBytes  Size `toml:"message_bytes" restart:"yes" min:"1" max:"32MiB" doc:"Event, data and headers of one message."`
 	ChannelBytes  int  `toml:"channel_bytes" min:"1" max:"1024" doc:"A channel's name, in bytes."`
 	Subscriptions int  `toml:"subscriptions" min:"1" max:"1000000" doc:"Channels that one session may be subscribed to."`
 	Members       int  `toml:"members" min:"1" max:"1000000" doc:"Members that one session may stand for, over all channels."`
 	MemberBytes   Size `toml:"member_bytes" min:"1" max:"1MiB" doc:"The data of one member."`
 }
 
+// Log is about the server's log.
+type Log struct {
+	Format string `toml:"format" restart:"yes" values:"auto|json|text" doc:"How a line is written. auto: as text on a terminal, as JSON anywhere else."`
+	Level  string `toml:"level" values:"debug|info|warn|error" doc:"The least grave lines that are written."`
+}
+
 // Presence is about who is in a channel.
 type Presence struct {
-	Grace Duration `toml:"grace" min:"1ms" max:"10m" doc:"How long a member stays whose connection was lost without a goodbye. Who is back by then has not left."`
+	Grace Duration `toml:"grace" restart:"yes" min:"1ms" max:"10m" doc:"How long a member stays whose connection was lost without a goodbye. Who is back by then has not left."`
 }
 
 // App is a tenant.
@@ -53,6 +60,8 @@ type App struct {
 type Key struct {
 	ID     string `toml:"id" doc:"1 to 64 letters, digits, '_', '-' and '.', unique over all apps. It stands in tokens (kid) and is no secret."`
 	Secret Secret `toml:"secret" doc:"32 to 1024 characters, for example from: openssl rand -base64 32"`
+	// SecretFile is read by Load, into Secret.
+	SecretFile string `toml:"secret_file" doc:"A file with the secret, instead of secret: for secrets that an orchestrator mounts."`
 }
 
 // Rule says how the channels that match a pattern behave. A nil or empty field has the value of hub.DefaultRule; a bound of 0 is no bound.
@@ -72,7 +81,7 @@ type Rule struct {
 func Default() Config {
 	l := hub.DefaultLimits
 	return Config{
-		Listen: "127.0.0.1:7878",
+		Listen: Addresses{"127.0.0.1:7878"},
 		Data:   "sno-data",
 		Drain:  Duration(10 * time.Second),
 		Store:  Store{Sync: "always", Interval: Duration(200 * time.Millisecond)},
@@ -81,5 +90,6 @@ func Default() Config {
 			Members: l.Members, MemberBytes: Size(l.MemberBytes),
 		},
 		Presence: Presence{Grace: Duration(hub.DefaultGrace)},
+		Log:      Log{Format: "auto", Level: "info"},
 	}
 }

@@ -1,12 +1,20 @@
 package config
 
 import (
+	"log/slog"
 	"maps"
 	"slices"
 
 	"github.com/snoserver/sno/internal/auth"
 	"github.com/snoserver/sno/internal/hub"
 )
+
+// SlogLevel is the level in the words of the logger.
+func (l Log) SlogLevel() slog.Level {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(l.Level)) // the words are slog's own, and Validate has seen this one
+	return level
+}
 
 // HubLimits returns the limits in the hub's words.
 func (c *Config) HubLimits() hub.Limits {

@@ -16,6 +16,7 @@ import (
 // value should be; both are known here.
 type decoder struct {
 	problems *InvalidError
+	found    func(path) // is told where values stand
 }
 
 // put stores raw, a value of the parser, in v.
@@ -23,6 +24,9 @@ func (d *decoder) put(at path, raw any, v reflect.Value) {
 	if v.Kind() == reflect.Pointer {
 		v.Set(reflect.New(v.Type().Elem()))
 		v = v.Elem()
+	}
+	if v.Kind() != reflect.Struct {
+		d.found(at)
 	}
 	if t, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
 		d.text(at, raw, t)
@@ -47,10 +51,8 @@ func (d *decoder) table(at path, raw any, v reflect.Value) {
 		return
 	}
 	fields := map[string]reflect.Value{}
-	for i := range v.NumField() {
-		if name := v.Type().Field(i).Tag.Get("toml"); name != "-" {
-			fields[name] = v.Field(i)
-		}
+	for name, f := range keysOf(v.Type()) {
+		fields[name] = v.FieldByIndex(f.Index)
 	}
 	for name, value := range table {
 		if field, known := fields[name]; known {
@@ -70,9 +72,15 @@ func (d *decoder) unknown(at path, name string, known []string) {
 }
 
 func (d *decoder) array(at path, raw any, v reflect.Value) {
+	if one, ok := raw.(string); ok && v.Type() == reflect.TypeFor[Addresses]() {
+		raw = []any{one}
+	}
 	elements := reflect.ValueOf(raw)
 	if !elements.IsValid() || elements.Kind() != reflect.Slice {
 		what := "an array such as [\"a\", \"b\"]"
+		if v.Type() == reflect.TypeFor[Addresses]() {
+			what = "an address in quotes, or an array of them"
+		}
 		if v.Type().Elem().Kind() == reflect.Struct {
 			what = "tables [[" + at.plain() + "]]"
 		}

@@ -32,7 +32,7 @@ func TestDev(t *testing.T) {
 			t.Errorf("%s: %v", action, err)
 		}
 	}
-	if !c.Dev || c.Data != "somewhere" || !strings.HasPrefix(c.Listen, "127.0.0.1:") {
+	if !c.Dev || c.Data != "somewhere" || !strings.HasPrefix(c.Listen[0], "127.0.0.1:") {
 		t.Errorf("got %+v", c)
 	}
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -14,54 +15,162 @@ import (
 // maxFileBytes bounds a configuration file: far beyond any real one, so that a wrong path does not fill the memory.
 const maxFileBytes = 16 << 20
 
-// Load reads a file over the defaults and checks everything. What is wrong with its contents is a *InvalidError; the other errors are those of opening a file.
-func Load(file string) (Config, error) {
-	info, err := os.Stat(file)
-	if err != nil {
-		return Config{}, err
-	}
-	if info.Size() > maxFileBytes || info.IsDir() {
-		return Config{}, fmt.Errorf("%s is not a configuration file: it has to be a file of at most %d bytes", file, maxFileBytes)
-	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return Config{}, err
-	}
-	return parse(file, string(text))
+// Input is where a configuration comes from. What is said twice counts as it is said last: in the file, the environment, a flag.
+type Input struct {
+	File  string            // empty: none
+	Env   []string          // such as os.Environ(); what does not begin with SNO_ is not looked at
+	Flags map[string]string // by Setting.Name
 }
 
-func parse(file, text string) (Config, error) {
-	problems := &InvalidError{File: file}
+// Loaded is a configuration with where its values come from.
+type Loaded struct {
+	Config
+	input   Input
+	sources map[path]string // of what is not a default
+	// Unused are variables that are set and do not count here.
+	Unused []string
+}
+
+// Load puts what the input says over the defaults and checks everything. What is wrong with its contents is a *InvalidError; the other errors are
+// those of opening the file.
+func Load(in Input) (*Loaded, error) {
+	text := ""
+	if in.File != "" {
+		var err error
+		if text, err = readConfigFile(in.File); err != nil {
+			return nil, err
+		}
+	}
+	return load(in, text)
+}
+
+func readConfigFile(file string) (string, error) {
+	info, err := os.Stat(file)
+	if err != nil {
+		return "", err
+	}
+	if info.Size() > maxFileBytes || info.IsDir() {
+		return "", fmt.Errorf("%s is not a configuration file: it has to be a file of at most %d bytes", file, maxFileBytes)
+	}
+	text, err := os.ReadFile(file)
+	return string(text), err
+}
+
+// load reads text, the contents of the input's file.
+func load(in Input, text string) (*Loaded, error) {
+	l := &Loaded{Config: Default(), input: in, sources: map[path]string{}}
+	problems := &InvalidError{File: in.File}
 	var raw map[string]any
 	if _, err := toml.Decode(text, &raw); err != nil {
 		problems.List = append(problems.List, syntax(err, text))
-		return Config{}, problems
-	}
-	c := Default()
-	(&decoder{problems}).table("", raw, reflect.ValueOf(&c).Elem())
-	// A value that could not be read keeps its default, so this adds no second problem with it.
-	var more *InvalidError
-	if errors.As(c.Validate(), &more) {
-		problems.merge(more)
+		return nil, problems
 	}
 	lines := lines(text)
+	d := &decoder{problems: problems, found: func(at path) { l.sources[at] = lines.place(in.File, string(at)) }}
+	d.table("", raw, reflect.ValueOf(&l.Config).Elem())
+	readSecretFiles(problems, l.Apps)
+	l.override(problems)
+	// A value that could not be read keeps its default, so this adds no second problem with it.
+	var more *InvalidError
+	if errors.As(l.Validate(), &more) {
+		problems.merge(l.located(more))
+	}
 	for i := range problems.List {
 		problems.List[i].Line = lines.of(problems.List[i].Path)
 	}
 	if err := problems.orNil(); err != nil {
-		return Config{}, err
+		return nil, err
 	}
-	return c, nil
+	return l, nil
 }
 
-// merge adds the problems with what p has no problem with yet: a rule whose pattern is a number also has no pattern.
+// override puts the environment and the flags over the file.
+func (l *Loaded) override(p *InvalidError) {
+	env := environmentOf(l.input.Env)
+	env.checkNames(p)
+	for _, s := range Settings() {
+		value, source := env[s.Env()], s.Env()
+		if s.isSecret() {
+			value, source = env.secret(p, s.Env())
+		}
+		if flag, given := l.input.Flags[s.Name()]; given {
+			value, source = flag, "--"+s.Name()
+		} else if value == "" {
+			continue
+		}
+		l.sources[s.path] = source
+		own := &InvalidError{}
+		(&decoder{problems: own, found: func(path) {}}).put(s.path, s.raw(value), s.in(&l.Config))
+		p.List = append(p.List, l.located(own).List...)
+	}
+	l.appFrom(env, p)
+}
+
+// appFrom makes the app of the environment, where the file has none.
+func (l *Loaded) appFrom(env environment, p *InvalidError) {
+	if env[envKey] == "" && env[envApp] == "" {
+		return
+	}
+	if len(l.Apps) > 0 {
+		for _, name := range []string{envApp, envKey} {
+			if env[name] != "" {
+				l.Unused = append(l.Unused, name+" is for a configuration without apps; this one has them in its file")
+			}
+		}
+		return
+	}
+	secret, source := env.secret(p, envSecret)
+	l.Apps = []App{{ID: cmp.Or(env[envApp], defaultApp), Keys: []Key{{ID: env[envKey], Secret: Secret(secret)}}}}
+	app := path("app").element(0)
+	key := app.key("key").element(0)
+	l.sources[app.key("id")], l.sources[key.key("id")], l.sources[key.key("secret")] = envApp, envKey, source
+	if env[envApp] == "" {
+		delete(l.sources, app.key("id"))
+	}
+}
+
+// located adds to problems which variable or flag they come from.
+func (l *Loaded) located(p *InvalidError) *InvalidError {
+	for i, q := range p.List {
+		at, _, _ := strings.Cut(q.Path, "[")
+		source := cmp.Or(l.sources[path(q.Path)], l.sources[path(at)])
+		if strings.HasPrefix(source, "--") || strings.HasPrefix(source, envPrefix) {
+			p.List[i].Source = source
+		}
+	}
+	return p
+}
+
+// readSecretFiles reads the secrets that stand in files of their own.
+func readSecretFiles(p *InvalidError, apps []App) {
+	for i, app := range apps {
+		for j := range app.Keys {
+			key, at := &app.Keys[j], path("app").element(i).key("key").element(j).key("secret_file")
+			if key.SecretFile == "" {
+				continue
+			}
+			if key.Secret != "" {
+				p.add(at, "stands beside a secret; give one of the two")
+				continue
+			}
+			secret, err := secretOf(key.SecretFile)
+			if err != nil {
+				p.add(at, "%s", err)
+			}
+			key.Secret = Secret(secret)
+		}
+	}
+}
+
+// merge adds the problems with what p has no problem with yet: a rule whose pattern is a number also has no pattern, and a secret whose file
+// cannot be read is also empty.
 func (p *InvalidError) merge(more *InvalidError) {
 	said := map[string]bool{}
 	for _, q := range p.List {
-		said[q.Path] = true
+		said[cmp.Or(q.Source, q.Path)] = true
 	}
 	for _, q := range more.List {
-		if !said[q.Path] {
+		if !said[cmp.Or(q.Source, q.Path)] && !said[q.Path+"_file"] {
 			p.List = append(p.List, q)
 		}
 	}
@@ -117,6 +226,14 @@ func (t lineTable) put(at path, line int) {
 	if _, twice := t[string(at)]; !twice {
 		t[string(at)] = line
 	}
+}
+
+// place is a file with the line of a path, as an editor takes it.
+func (t lineTable) place(file, at string) string {
+	if line := t.of(at); line > 0 {
+		return fmt.Sprintf("%s:%d", file, line)
+	}
+	return file
 }
 
 // of returns the line of a path or of the nearest thing around it; 0: unknown.

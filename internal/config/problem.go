@@ -28,9 +28,10 @@ var numbers = regexp.MustCompile(`\[\d+\]`)
 
 // Problem is one thing that is wrong with a configuration.
 type Problem struct {
-	Path string // such as "app[2].rule[1].age"; elements are counted from 1
-	Line int    // in the file; 0: unknown
-	Text string
+	Path   string // such as "app[2].rule[1].age"; elements are counted from 1
+	Source string // the variable or flag that the value comes from, such as "SNO_LISTEN" or "--listen"; empty: the file
+	Line   int    // in the file; 0: unknown
+	Text   string
 }
 
 // InvalidError is all things that are wrong with a configuration, at least one. It is what Load and Validate return.
@@ -43,30 +44,44 @@ type InvalidError struct {
 func (p *InvalidError) Error() string {
 	lines := make([]string, len(p.List))
 	for i, q := range p.List {
-		where := ""
-		if p.File != "" {
-			where = p.File + ": "
-		}
-		if p.File != "" && q.Line > 0 {
-			where = fmt.Sprintf("%s:%d: ", p.File, q.Line)
-		}
-		if q.Path != "" {
-			where += q.Path + " "
-		}
-		lines[i] = where + q.Text
+		lines[i] = p.where(q) + q.Text
 	}
 	return strings.Join(lines, "\n")
+}
+
+func (p *InvalidError) where(q Problem) string {
+	if q.Source != "" {
+		return q.Source + " "
+	}
+	where := ""
+	switch {
+	case p.File != "" && q.Line > 0:
+		where = fmt.Sprintf("%s:%d: ", p.File, q.Line)
+	case p.File != "":
+		where = p.File + ": "
+	}
+	if q.Path != "" {
+		where += q.Path + " "
+	}
+	return where
 }
 
 func (p *InvalidError) add(at path, format string, args ...any) {
 	p.List = append(p.List, Problem{Path: string(at), Text: fmt.Sprintf(format, args...)})
 }
 
-// orNil returns p as an error if there is any problem, in the order of the file.
+// addFrom adds a problem with a variable or flag that is no value of the configuration.
+func (p *InvalidError) addFrom(source, format string, args ...any) {
+	p.List = append(p.List, Problem{Source: source, Text: fmt.Sprintf(format, args...)})
+}
+
+// orNil returns p as an error if there is any problem, in the order of the file; what is from elsewhere comes first.
 func (p *InvalidError) orNil() error {
 	if len(p.List) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(p.List, func(a, b Problem) int { return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Path, b.Path)) })
+	slices.SortStableFunc(p.List, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Path, b.Path), cmp.Compare(a.Source, b.Source))
+	})
 	return p
 }

@@ -26,9 +26,10 @@ const (
 func (c *Config) Validate() error {
 	p := &InvalidError{}
 	checkTags(p, "", reflect.ValueOf(c).Elem())
-	if err := checkListen(c.Listen); err != nil {
-		p.add("listen", "is %q; %s", c.Listen, err)
+	if len(c.Listen) == 0 {
+		p.add("listen", "is empty; it must have at least one address, such as \"127.0.0.1:7878\"")
 	}
+	checkAddresses(p, "listen", c.Listen)
 	if c.Data == "" {
 		p.add("data", "is empty; it must be a directory")
 	}
@@ -103,6 +104,18 @@ func number(s string, t reflect.Type) int64 {
 		panic(fmt.Sprintf("tag %q: %v", s, err))
 	}
 	return n
+}
+
+func checkAddresses(p *InvalidError, at path, all Addresses) {
+	for i, a := range all {
+		where := at
+		if len(all) > 1 {
+			where = at.element(i)
+		}
+		if err := checkListen(a); err != nil {
+			p.add(where, "is %q; %s", a, err)
+		}
+	}
 }
 
 func checkListen(s string) error {

@@ -107,3 +107,9 @@ func (s Secret) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(s)) }
 
 // MarshalText implements encoding.TextMarshaler, so that no encoder writes it either.
 func (s Secret) MarshalText() ([]byte, error) { return fmt.Append(nil, s), nil }
+
+// Addresses are where a server listens: in a file one string or a list of them.
+type Addresses []string
+
+// String writes one address as itself, and several with commas, as a variable or flag has them.
+func (a Addresses) String() string { return strings.Join(a, ",") }

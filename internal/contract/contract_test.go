@@ -28,7 +28,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func serve(t *testing.T, rules ...config.Rule) (url string, stop func()) {
 	t.Helper()
 	cfg := config.Dev(filepath.Join(t.TempDir(), "messages"), secret)
-	cfg.Listen = "127.0.0.1:0"
+	cfg.Listen = config.Addresses{"127.0.0.1:0"}
 	cfg.Apps[0].Rules = rules
 	s, err := server.New(cfg, slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})))
 	if err != nil {

@@ -39,7 +39,7 @@ func New(cfg config.Config, log *slog.Logger) (*Server, error) {
 	if s.auth, err = auth.New(cfg.AuthApps()); err != nil {
 		return nil, err
 	}
-	if s.listener, err = (&net.ListenConfig{}).Listen(context.Background(), "tcp", cfg.Listen); err != nil {
+	if s.listener, err = (&net.ListenConfig{}).Listen(context.Background(), "tcp", cfg.Listen[0]); err != nil {
 		return nil, fmt.Errorf("listen on %s: %w; is another server running there? choose another address with --listen", cfg.Listen, err)
 	}
 	if s.hub, err = hub.New(hub.Options{Open: s.openLog, Limits: cfg.HubLimits(), Grace: cfg.Presence.Grace.Duration(), Logger: log}); err != nil {
