@@ -21,6 +21,7 @@ type started struct {
 	Key    string `json:"key"`
 	Secret string `json:"secret"`
 	Data   string `json:"data"`
+	Admin  string `json:"admin"`
 }
 
 func newDev() *cobra.Command {
@@ -64,7 +65,7 @@ func runDev(c *cobra.Command, listen, data string, asJSON bool) error {
 		return err
 	}
 	app := cfg.Apps[0]
-	ready := started{s.URL(), app.ID, app.Keys[0].ID, secret, dir}
+	ready := started{s.URL(), app.ID, app.Keys[0].ID, secret, dir, s.AdminURL()}
 	if asJSON {
 		if err := json.NewEncoder(c.OutOrStdout()).Encode(ready); err != nil {
 			return err

@@ -4,6 +4,8 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -17,7 +19,7 @@ func newServe() *cobra.Command {
 		Short: "Run the server",
 		Long: `Run the server as a configuration file, the environment and flags say. "sno config docs" explains every setting.
 
-SIGTERM or Ctrl-C drains: clients are asked to go, spread over the configured time, then the server ends with exit code 0.
+SIGHUP reads the configuration again, without a disconnect. SIGTERM or Ctrl-C drains: clients are asked to go, spread over the configured time, then the server ends with exit code 0.
 A second signal ends it at once; nothing that was acknowledged is lost by that either.`,
 		Example: `  sno serve --config sno.toml
   SNO_KEY=shop SNO_SECRET_FILE=/run/secrets/sno sno serve --listen :7878`,
@@ -33,13 +35,15 @@ A second signal ends it at once; nothing that was acknowledged is lost by that e
 		if in.File == "" && len(cfg.Apps) == 0 {
 			return usage("there is no app: give a file with --config FILE, or a key with SNO_KEY and SNO_SECRET; to try Snö without a configuration use: sno dev")
 		}
-		return runServe(c, cfg)
+		return runServe(c, in, cfg)
 	}
 	return c
 }
 
-func runServe(c *cobra.Command, cfg *config.Loaded) error {
-	log := serverLog(c.ErrOrStderr(), cfg.Log)
+func runServe(c *cobra.Command, in config.Input, cfg *config.Loaded) error {
+	level := new(slog.LevelVar)
+	level.Set(cfg.Log.SlogLevel())
+	log := serverLog(c.ErrOrStderr(), cfg.Log.Format, level)
 	for _, note := range cfg.Unused {
 		log.Warn(note)
 	}
@@ -47,16 +51,49 @@ func runServe(c *cobra.Command, cfg *config.Loaded) error {
 	if err != nil {
 		return err
 	}
-	log.Info("serving", "url", s.URL(), "data", cfg.Data, "apps", len(cfg.Apps))
+	log.Info("serving", "urls", s.URLs(), "admin", s.AdminURL(), "data", cfg.Data, "apps", len(cfg.Apps))
+	defer onHangup(func() { reload(s, in, log, level) })()
 	err = s.Run(c.Context())
 	log.Info("stopped")
 	return err
 }
 
+// reload reads the configuration again. One that is wrong changes nothing.
+func reload(s *server.Server, in config.Input, log *slog.Logger, level *slog.LevelVar) {
+	cfg, err := config.Load(in)
+	if err == nil {
+		err = s.Reload(cfg.Config)
+	}
+	if err != nil {
+		log.Error("the configuration is refused, and the one before stays in force", "error", err)
+		return
+	}
+	level.Set(cfg.Log.SlogLevel())
+	log.Info("the configuration has been read again", "apps", len(cfg.Apps))
+}
+
+// onHangup calls f for each SIGHUP, one after the other, until stop is called.
+func onHangup(f func()) (stop func()) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for range hangups {
+			f()
+		}
+	}()
+	return func() {
+		signal.Stop(hangups)
+		close(hangups)
+		<-ended
+	}
+}
+
 // serverLog writes lines for machines, unless somebody is watching or asked for text.
-func serverLog(w io.Writer, o config.Log) *slog.Logger {
-	options := &slog.HandlerOptions{Level: o.SlogLevel()}
-	if o.Format == "text" || o.Format == "auto" && isTerminal(w) {
+func serverLog(w io.Writer, format string, level slog.Leveler) *slog.Logger {
+	options := &slog.HandlerOptions{Level: level}
+	if format == "text" || format == "auto" && isTerminal(w) {
 		return slog.New(slog.NewTextHandler(w, options))
 	}
 	return slog.New(slog.NewJSONHandler(w, options))

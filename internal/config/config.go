@@ -8,18 +8,25 @@ import (
 
 // Config is everything that can be configured. Default returns one with the defaults, Load one from a file, the environment and flags.
 type Config struct {
-	Listen   Addresses `toml:"listen" restart:"yes" doc:"The addresses to listen on, host:port, one or a list of them. Without a host (\":7878\") every address of the machine."`
-	Data     string    `toml:"data" restart:"yes" doc:"The directory for the messages. It is made if it does not exist, and belongs to one server at a time."`
-	Drain    Duration  `toml:"drain" min:"0s" max:"10m" doc:"When the server stops, its clients are asked to go at random times within so long, so that they do not all come back at once."`
-	Origins  []string  `toml:"origins" doc:"Pages that may connect besides the server's own: \"https://example.com\", \"https://*.example.com\", \"http://localhost:*\", or \"*\" for all."`
-	Store    Store     `toml:"store" doc:"How messages reach the disk."`
-	Limits   Limits    `toml:"limits" doc:"What one message or client may use."`
-	Presence Presence  `toml:"presence" doc:"Who is in a channel."`
-	Log      Log       `toml:"log" doc:"What the server tells about itself, on its standard error."`
-	Apps     []App     `toml:"app" doc:"The tenants. Channels of two apps never meet."`
+	Listen     Addresses `toml:"listen" restart:"yes" doc:"The addresses to listen on, host:port, one or a list of them. Without a host (\":7878\") every address of the machine."`
+	Data       string    `toml:"data" restart:"yes" doc:"The directory for the messages. It is made if it does not exist, and belongs to one server at a time."`
+	Drain      Duration  `toml:"drain" min:"0s" max:"10m" doc:"When the server stops, its clients are asked to go at random times within so long, so that they do not all come back at once."`
+	DrainDelay Duration  `toml:"drain_delay" min:"0s" max:"10m" doc:"How long the server says that it is not ready before it drains, and goes on as ever: so long as a load balancer needs to see it and send new clients elsewhere."`
+	Origins    []string  `toml:"origins" doc:"Pages that may connect besides the server's own: \"https://example.com\", \"https://*.example.com\", \"http://localhost:*\", or \"*\" for all."`
+	Admin      Admin     `toml:"admin" doc:"The listener for those who run the server. Everybody who can reach it can read it, so keep it on loopback or a network of your own."`
+	Store      Store     `toml:"store" doc:"How messages reach the disk."`
+	Limits     Limits    `toml:"limits" doc:"What one message or client may use."`
+	Presence   Presence  `toml:"presence" doc:"Who is in a channel."`
+	Log        Log       `toml:"log" doc:"What the server tells about itself, on its standard error."`
+	Apps       []App     `toml:"app" doc:"The tenants. Channels of two apps never meet."`
 
 	// Dev is set by Dev only, never by a file: everybody on this machine is trusted, and nobody else.
 	Dev bool `toml:"-"`
+}
+
+// Admin is about the listener for those who run the server.
+type Admin struct {
+	Listen string `toml:"listen" restart:"yes" doc:"Its address, host:port, for /metrics, /healthz and /readyz; empty: there is none."`
 }
 
 // Store is how messages reach the disk.
@@ -30,7 +37,7 @@ type Store struct {
 
 // Limits bound what one message or client may use.
 type Limits struct {
-	MessageBytes  Size `toml:"message_bytes" restart:"yes" min:"1" max:"32MiB" doc:"Event, data and headers of one message."`
+	MessageBytes  Size `toml:"message_bytes" min:"1" max:"32MiB" doc:"Event, data and headers of one message."`
 	ChannelBytes  int  `toml:"channel_bytes" min:"1" max:"1024" doc:"A channel's name, in bytes."`
 	Subscriptions int  `toml:"subscriptions" min:"1" max:"1000000" doc:"Channels that one session may be subscribed to."`
 	Members       int  `toml:"members" min:"1" max:"1000000" doc:"Members that one session may stand for, over all channels."`
@@ -84,6 +91,7 @@ func Default() Config {
 		Listen: Addresses{"127.0.0.1:7878"},
 		Data:   "sno-data",
 		Drain:  Duration(10 * time.Second),
+		Admin:  Admin{Listen: "127.0.0.1:7879"},
 		Store:  Store{Sync: "always", Interval: Duration(200 * time.Millisecond)},
 		Limits: Limits{
 			MessageBytes: Size(l.MessageBytes), ChannelBytes: l.ChannelBytes, Subscriptions: l.Subscriptions,

@@ -16,6 +16,7 @@ import (
 func Dev(dataDir, secret string) Config {
 	c := Default()
 	c.Dev, c.Data, c.Drain = true, dataDir, 0
+	c.Admin.Listen = "127.0.0.1:0" // several of them run beside each other
 	c.Apps = []App{{
 		ID:        "dev",
 		Keys:      []Key{{ID: "dev", Secret: Secret(secret)}},

@@ -170,3 +170,14 @@ func TestRuleDefaultsAreTheHubs(t *testing.T) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
+
+func TestRestart(t *testing.T) {
+	from, to := Default(), Default()
+	to.Listen, to.Limits.Members, to.Store.Sync, to.Origins = Addresses{":1"}, 3, "never", []string{"*"}
+	if got := Restart(&from, &to); !reflect.DeepEqual(got, []string{"listen", "store.sync"}) {
+		t.Errorf("got %q", got)
+	}
+	if got := Restart(&from, &from); got != nil {
+		t.Errorf("of no change: %q", got)
+	}
+}

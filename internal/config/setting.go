@@ -62,6 +62,16 @@ func (s Setting) Doc() string { return s.field.Tag.Get("doc") }
 // needsRestart says that a change shows after the next start only.
 func (s Setting) needsRestart() bool { return s.field.Tag.Get("restart") == "yes" }
 
+// Restart names the settings that differ between two configurations and can only change when the server starts again.
+func Restart(from, to *Config) (names []string) {
+	for _, s := range Settings() {
+		if s.needsRestart() && !reflect.DeepEqual(s.in(from).Interface(), s.in(to).Interface()) {
+			names = append(names, s.Name())
+		}
+	}
+	return names
+}
+
 // Default is the value unless configured, as a variable or flag has it.
 func (s Setting) Default() string {
 	c := Default()

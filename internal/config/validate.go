@@ -30,6 +30,9 @@ func (c *Config) Validate() error {
 		p.add("listen", "is empty; it must have at least one address, such as \"127.0.0.1:7878\"")
 	}
 	checkAddresses(p, "listen", c.Listen)
+	if c.Admin.Listen != "" {
+		checkAddresses(p, "admin.listen", Addresses{c.Admin.Listen})
+	}
 	if c.Data == "" {
 		p.add("data", "is empty; it must be a directory")
 	}

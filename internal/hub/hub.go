@@ -52,9 +52,9 @@ func (l Limits) withDefaults() Limits {
 type Hub struct {
 	log      Log
 	presence Presence
-	limits   Limits
 	logger   *slog.Logger
 
+	limits   atomic.Pointer[Limits]
 	apps     atomic.Pointer[map[string]*App]
 	registry *registry
 	fan      *fanout
@@ -66,10 +66,11 @@ type Hub struct {
 
 // New opens the log and starts the hub.
 func New(o Options) (*Hub, error) {
-	h := &Hub{limits: o.Limits.withDefaults(), logger: o.Logger, registry: newRegistry(), fan: newFanout(), sessions: map[string]*Session{}}
+	h := &Hub{logger: o.Logger, registry: newRegistry(), fan: newFanout(), sessions: map[string]*Session{}}
 	if h.logger == nil {
 		h.logger = slog.New(slog.DiscardHandler)
 	}
+	h.SetLimits(o.Limits)
 	h.apps.Store(&map[string]*App{})
 	if o.Presence == nil {
 		grace := o.Grace
@@ -89,7 +90,21 @@ func New(o Options) (*Hub, error) {
 }
 
 // Limits returns the limits in force.
-func (h *Hub) Limits() Limits { return h.limits }
+func (h *Hub) Limits() Limits { return *h.limits.Load() }
+
+// SetLimits replaces all limits, from the next request on. What a session has already is not taken from it.
+func (h *Hub) SetLimits(l Limits) {
+	l = l.withDefaults()
+	h.limits.Store(&l)
+}
+
+// Check returns why the log could not store a message just now, or nil. It is an *Error if the log knows the reason.
+func (h *Hub) Check() error {
+	if c, ok := h.log.(Checker); ok {
+		return c.Check()
+	}
+	return nil
+}
 
 // SetApps replaces all apps. Channels that are live follow their new rules at once.
 func (h *Hub) SetApps(apps []App) {

@@ -30,6 +30,12 @@ type Log interface {
 	Close() error
 }
 
+// Checker is a Log that knows whether it can store messages.
+type Checker interface {
+	// Check returns the error that an append would meet just now, or nil. It does not wait for the disk to work again.
+	Check() error
+}
+
 // Sink takes what a Log has made durable. The hub is one; a log is given its sink when it is opened.
 type Sink interface {
 	// Deliver hands over messages in log order, in a slice that is the sink's from then on. Calls of one log do not overlap. Deliver is fast: it appends

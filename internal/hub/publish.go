@@ -160,15 +160,15 @@ func (h *Hub) checkSizes(p *Publication) error {
 	if headers > MaxHeaderBytes {
 		return Errorf(CodeLimit, "headers have %d bytes; the limit is %d", headers, MaxHeaderBytes)
 	}
-	if size := len(p.Event) + len(p.Data) + headers; size > h.limits.MessageBytes {
-		return Errorf(CodeMessageTooLarge, "the message has %d bytes; limits.message_bytes is %d: send a reference to the data, or raise the limit", size, h.limits.MessageBytes)
+	if size, limit := len(p.Event)+len(p.Data)+headers, h.Limits().MessageBytes; size > limit {
+		return Errorf(CodeMessageTooLarge, "the message has %d bytes; limits.message_bytes is %d: send a reference to the data, or raise the limit", size, limit)
 	}
 	return nil
 }
 
 func (h *Hub) checkName(name string) error {
-	if name == "" || len(name) > h.limits.ChannelBytes {
-		return Errorf(CodeBadRequest, "a channel's name has 1 to %d bytes, not %d", h.limits.ChannelBytes, len(name))
+	if limit := h.Limits().ChannelBytes; name == "" || len(name) > limit {
+		return Errorf(CodeBadRequest, "a channel's name has 1 to %d bytes, not %d", limit, len(name))
 	}
 	if !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
 		return Errorf(CodeBadRequest, "channel %q: a name is UTF-8 without control characters", clip(name))

@@ -278,7 +278,7 @@ func (s *Session) Enter(name, member string, data []byte) error {
 	if err != nil {
 		return err
 	}
-	limits := s.hub.limits
+	limits := s.hub.Limits()
 	if len(data) > limits.MemberBytes {
 		return Errorf(CodeLimit, "a member's data has %d bytes; the limit is %d", len(data), limits.MemberBytes)
 	}

@@ -128,7 +128,7 @@ func (s *Session) add(u *subscription, n int, made func(Position, Deliver) (any,
 }
 
 func (s *Session) maxSubscriptions() int {
-	limit := s.hub.limits.Subscriptions
+	limit := s.hub.Limits().Subscriptions
 	if own := s.client.Subscriptions; own > 0 {
 		limit = min(limit, own)
 	}

@@ -50,7 +50,7 @@ func loopbackHost(next http.Handler) http.Handler {
 			host = h
 		}
 		if !isLoopback(strings.Trim(host, "[]")) {
-			http.Error(w, "sno dev answers to localhost only; use sno serve for other names", http.StatusMisdirectedRequest)
+			http.Error(w, "this address answers to localhost only: it trusts everybody on this machine", http.StatusMisdirectedRequest)
 			return
 		}
 		next.ServeHTTP(w, r)

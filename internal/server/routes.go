@@ -1,7 +1,6 @@
 package server
 
 import (
-	"fmt"
 	"net"
 	"net/http"
 	"time"
@@ -15,9 +14,10 @@ const devBackoff = 100 * time.Millisecond
 
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
-	s.transports().routes(mux)
+	s.transports = s.newTransports()
+	s.transports.routes(mux)
 	mux.Handle("/v1/", api.New(s.hub, s.auth, s.log))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	s.healthRoutes(mux)
 	if !s.cfg.Dev {
 		return mux
 	}

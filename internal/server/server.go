@@ -3,51 +3,58 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"sync"
-	"time"
+	"sync/atomic"
 
 	"github.com/snoserver/sno/internal/auth"
 	"github.com/snoserver/sno/internal/config"
 	"github.com/snoserver/sno/internal/hub"
 	"github.com/snoserver/sno/internal/store/local"
-	"github.com/snoserver/sno/internal/wire/peer"
 )
-
-// lastWords is how long closing connections have to say goodbye when the drain is over.
-const lastWords = 3 * time.Second
 
 // Server is one process of Snö.
 type Server struct {
-	cfg      config.Config
-	log      *slog.Logger
-	listener net.Listener
-	hub      *hub.Hub
-	auth     *auth.Authenticator
-	http     *http.Server
-	conns    sync.WaitGroup // WebSocket connections, which net/http does not count
+	cfg        config.Config // as it was at the start: for what only a restart changes
+	log        *slog.Logger
+	hub        *hub.Hub
+	auth       *auth.Authenticator
+	transports *transports
+	phase      atomic.Int32   // a phase; see health.go
+	conns      sync.WaitGroup // WebSocket connections, which net/http does not count
+
+	public    []net.Listener
+	http      *http.Server
+	admin     net.Listener // nil: there is none
+	adminHTTP *http.Server
+
+	reloading sync.Mutex // held by Reload
+	now       atomic.Pointer[settings]
 }
 
 // New listens and opens the log. Nothing is served until Run.
-func New(cfg config.Config, log *slog.Logger) (*Server, error) {
+func New(cfg config.Config, log *slog.Logger) (_ *Server, err error) {
 	s := &Server{cfg: cfg, log: log}
-	var err error
+	s.now.Store(newSettings(cfg))
 	if s.auth, err = auth.New(cfg.AuthApps()); err != nil {
 		return nil, err
 	}
-	if s.listener, err = (&net.ListenConfig{}).Listen(context.Background(), "tcp", cfg.Listen[0]); err != nil {
-		return nil, fmt.Errorf("listen on %s: %w; is another server running there? choose another address with --listen", cfg.Listen, err)
+	defer func() {
+		if err != nil {
+			s.closeListeners()
+		}
+	}()
+	if err := s.listen(); err != nil {
+		return nil, err
 	}
 	if s.hub, err = hub.New(hub.Options{Open: s.openLog, Limits: cfg.HubLimits(), Grace: cfg.Presence.Grace.Duration(), Logger: log}); err != nil {
-		_ = s.listener.Close()
 		return nil, err
 	}
 	s.hub.SetApps(cfg.HubApps())
-	s.http = &http.Server{Handler: s.routes(), ConnContext: peer.With, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
+	s.http = s.newHTTP(s.routes())
+	s.adminHTTP = s.newHTTP(s.adminRoutes())
 	return s, nil
 }
 
@@ -60,54 +67,24 @@ func (s *Server) openLog(sink hub.Sink) (hub.Log, error) {
 	})
 }
 
-// URL is where the server listens.
-func (s *Server) URL() string { return "http://" + s.listener.Addr().String() }
-
 // Run serves until ctx ends, then drains and closes everything.
 func (s *Server) Run(ctx context.Context) error {
-	failed := make(chan error, 1)
-	go func() { failed <- s.http.Serve(s.listener) }()
+	failed := make(chan error, len(s.public)+1)
+	for _, l := range s.public {
+		go func() { failed <- s.http.Serve(l) }()
+	}
+	if s.admin != nil {
+		go func() { failed <- s.adminHTTP.Serve(s.admin) }()
+		defer s.adminHTTP.Close()
+	}
+	s.phase.Store(int32(serving))
 	select {
 	case err := <-failed:
+		s.http.Close()
 		return errors.Join(err, s.hub.Close())
 	case <-ctx.Done():
 	}
+	s.phase.Store(int32(draining))
 	s.drain()
 	return s.hub.Close()
-}
-
-// drain lets every client go at a time of its own, then ends what is left.
-func (s *Server) drain() {
-	window := s.cfg.Drain.Duration()
-	stopped := make(chan struct{})
-	go func() {
-		defer close(stopped)
-		ctx, cancel := context.WithTimeout(context.Background(), window+lastWords)
-		defer cancel()
-		if err := s.http.Shutdown(ctx); err != nil {
-			s.log.Warn("requests did not end in time", "error", err)
-			_ = s.http.Close()
-		}
-	}()
-	goaway := hub.Errorf(hub.CodeGoaway, "the server is shutting down; connect again after the delay")
-	s.hub.Refuse(goaway)
-	s.hub.Sessions(func(c *hub.Session) {
-		delay := time.Duration(0)
-		if window > 0 {
-			delay = rand.N(window)
-		}
-		c.Goaway(delay, goaway)
-		time.AfterFunc(delay, func() { c.End(goaway) })
-	})
-	gone := make(chan struct{})
-	go func() {
-		s.conns.Wait()
-		close(gone)
-	}()
-	select {
-	case <-gone:
-	case <-time.After(window + lastWords):
-		s.log.Warn("some clients did not go in time")
-	}
-	<-stopped
 }

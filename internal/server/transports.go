@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/snoserver/sno/internal/hub"
@@ -25,25 +26,29 @@ const maxWait = wire.Heartbeat
 type transports struct {
 	s         *Server
 	protocol  *native.Protocol
-	allowed   func(*http.Request) bool // by the page's origin
-	websocket *websocket.Endpoint
+	websocket atomic.Pointer[websocket.Endpoint]
 	lines     *stream.Endpoint
 	events    *stream.Endpoint
 	poll      *poll.Endpoint
 }
 
-func (s *Server) transports() *transports {
-	t := &transports{s: s, protocol: &native.Protocol{Hub: s.hub, Credentials: s.auth, Logger: s.log}, allowed: originCheck(s.cfg.Origins, s.cfg.Dev)}
+func (s *Server) newTransports() *transports {
+	t := &transports{s: s, protocol: &native.Protocol{Hub: s.hub, Credentials: s.auth, Logger: s.log}}
 	if s.cfg.Dev {
 		t.protocol.Backoff = devBackoff
 	}
-	t.websocket = websocket.New(websocket.Options{
-		Subprotocol: "sno.v1", MessageBytes: t.protocol.FrameBytes(), TooLargeCode: int(hub.CodeFrameTooLarge), AllowOrigin: t.allowed,
-	})
+	t.reload()
 	t.lines = stream.New(stream.Options{ContentType: "application/x-ndjson", Refuse: refuse})
 	t.events = stream.New(stream.Options{ContentType: "text/event-stream", Prelude: t.retry, Refuse: refuseEvents})
 	t.poll = &poll.Endpoint{Refuse: func(w http.ResponseWriter, r *http.Request, code int, reason string) { refuse(w, r, code, reason) }}
 	return t
+}
+
+// reload has connections from now on keep to the limits in force. Those that are there keep to what they were told.
+func (t *transports) reload() {
+	t.websocket.Store(websocket.New(websocket.Options{
+		Subprotocol: "sno.v1", MessageBytes: t.protocol.FrameBytes(), TooLargeCode: int(hub.CodeFrameTooLarge), AllowOrigin: t.s.allowed,
+	}))
 }
 
 // routes adds the paths of the transports.
@@ -61,7 +66,7 @@ func (t *transports) routes(mux *http.ServeMux) {
 func (t *transports) answer(h func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		err := error(hub.Errorf(hub.CodeBadOrigin, "this page's origin may not connect; add it to the server's origins"))
-		if t.allowed(r) {
+		if t.s.allowed(r) {
 			err = h(w, r)
 		}
 		if err == nil {
@@ -104,7 +109,7 @@ func (t *transports) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 		problem.Write(w, r, shown, nil)
 		return
 	}
-	err = t.websocket.Serve(w, r, func(conn wire.Conn) wire.Handler { return t.protocol.Handler(conn, c) })
+	err = t.websocket.Load().Serve(w, r, func(conn wire.Conn) wire.Handler { return t.protocol.Handler(conn, c) })
 	if err != nil {
 		t.s.log.Debug("refused a WebSocket", "remote", r.RemoteAddr, "error", err)
 	}

@@ -147,6 +147,9 @@ func testWriteFails(t *testing.T, o Options, faults *faultFS, sink *resyncSink, 
 		}
 		failed = append(failed, id)
 	}
+	if err := l.Check(); codeOf(err) != code {
+		t.Errorf("while broken, Check says %v", err)
+	}
 	if p := readAll(t, l, hub.Retention{}); p.Head != before.Head || len(p.Messages) < 10 {
 		t.Fatalf("while broken the head is %v, was %v; %d messages", p.Head, before.Head, len(p.Messages))
 	}
@@ -160,6 +163,9 @@ func testWriteFails(t *testing.T, o Options, faults *faultFS, sink *resyncSink, 
 		if r := put(t, l, id, hub.Retention{}); r.Err != nil {
 			t.Fatalf("opened again: %v", r.Err)
 		}
+	}
+	if err := l.Check(); err != nil {
+		t.Errorf("opened again, Check says %v", err)
 	}
 	p := readAll(t, l, hub.Retention{})
 	checkChain(t, p, before.Head, failed)

@@ -13,7 +13,10 @@ import (
 	"github.com/snoserver/sno/internal/hub"
 )
 
-var _ hub.Log = (*Log)(nil)
+var (
+	_ hub.Log     = (*Log)(nil)
+	_ hub.Checker = (*Log)(nil)
+)
 
 // Log is a hub.Log in a directory. See the package's documentation for what it guarantees.
 type Log struct {
@@ -199,6 +202,17 @@ func (l *Log) reading(ctx context.Context, do func(*instance) error) error {
 			return err
 		}
 	}
+}
+
+// Check implements hub.Checker.
+func (l *Log) Check() error {
+	if l.queue.isClosed() {
+		return errClosed
+	}
+	if err := l.inst.Load().fence.failed(); err != nil {
+		return l.refusal(err)
+	}
+	return l.space.check(0)
 }
 
 // Trim implements hub.Log.

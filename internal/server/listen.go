@@ -1,0 +1,90 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+)
+
+// Bounds that keep a client which sends slowly, or nothing, from holding on to a connection.
+const (
+	headerPatience = 10 * time.Second // for the header of a request, and a TLS handshake
+	idlePatience   = 2 * time.Minute  // between two requests
+	maxHeaderBytes = 64 << 10
+)
+
+// listen opens all sockets.
+func (s *Server) listen() error {
+	for _, addr := range s.cfg.Listen {
+		l, err := listenOn(addr, "listen")
+		if err != nil {
+			return err
+		}
+		s.public = append(s.public, l)
+	}
+	if s.cfg.Admin.Listen == "" {
+		return nil
+	}
+	var err error
+	s.admin, err = listenOn(s.cfg.Admin.Listen, "admin.listen")
+	return err
+}
+
+func listenOn(addr, setting string) (net.Listener, error) {
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w; is another server running there? choose another address with --%s", addr, err, setting)
+	}
+	return l, nil
+}
+
+func (s *Server) closeListeners() {
+	for _, l := range s.public {
+		l.Close()
+	}
+	if s.admin != nil {
+		s.admin.Close()
+	}
+}
+
+// newHTTP serves HTTP/1.1 and HTTP/2, the latter also without TLS to proxies that begin with it.
+func (s *Server) newHTTP(h http.Handler) *http.Server {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	protocols.SetUnencryptedHTTP2(true)
+	return &http.Server{
+		Handler: h, Protocols: protocols,
+		ReadHeaderTimeout: headerPatience, IdleTimeout: idlePatience, MaxHeaderBytes: maxHeaderBytes,
+		HTTP2: &http.HTTP2Config{
+			// A proxy may carry all its clients' streams over one connection.
+			MaxConcurrentStreams: 1000,
+			// Streams are long and silent: a peer that has vanished shows by pings only.
+			SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second,
+		},
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+}
+
+// URL is where the server listens first.
+func (s *Server) URL() string { return "http://" + s.public[0].Addr().String() }
+
+// URLs are where the server listens.
+func (s *Server) URLs() []string {
+	all := make([]string, len(s.public))
+	for i, l := range s.public {
+		all[i] = "http://" + l.Addr().String()
+	}
+	return all
+}
+
+// AdminURL is where those who run the server find its state, or empty.
+func (s *Server) AdminURL() string {
+	if s.admin == nil {
+		return ""
+	}
+	return "http://" + s.admin.Addr().String()
+}

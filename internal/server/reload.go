@@ -1,0 +1,34 @@
+package server
+
+import (
+	"net/http"
+
+	"github.com/snoserver/sno/internal/config"
+)
+
+// settings are a configuration in force, with what follows from it. They are replaced as a whole.
+type settings struct {
+	config.Config
+	origin func(*http.Request) bool
+}
+
+func newSettings(cfg config.Config) *settings {
+	return &settings{Config: cfg, origin: originCheck(cfg.Origins, cfg.Dev)}
+}
+
+// allowed says whether the page that a request comes from may connect.
+func (s *Server) allowed(r *http.Request) bool { return s.now.Load().origin(r) }
+
+// Reload puts another configuration in force, which Validate has seen, or none of it. Connections stay; what only a restart can change is logged.
+func (s *Server) Reload(cfg config.Config) error {
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
+	s.now.Store(newSettings(cfg))
+	s.hub.SetLimits(cfg.HubLimits())
+	s.hub.SetApps(cfg.HubApps())
+	s.transports.reload()
+	for _, name := range config.Restart(&s.cfg, &cfg) {
+		s.log.Warn("this setting has changed and needs a restart to take effect", "setting", name)
+	}
+	return nil
+}
