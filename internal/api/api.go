@@ -2,6 +2,7 @@ package api
 
 import (
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -11,7 +12,15 @@ import (
 )
 
 // handler answers a request, or returns an error before it has written anything.
-type handler func(http.ResponseWriter, *http.Request) error
+type handler func(*api, http.ResponseWriter, *http.Request) error
+
+// routes is every path, and by which methods. spec/openapi.yaml has the same, and a test compares them.
+var routes = map[string]map[string]handler{
+	"/v1/messages":                    {"GET": (*api).history, "POST": (*api).publish},
+	"/v1/presence":                    {"GET": (*api).members},
+	"/v1/channels/{channel}/messages": {"GET": (*api).history, "POST": (*api).publish},
+	"/v1/channels/{channel}/presence": {"GET": (*api).members},
+}
 
 type api struct {
 	hub    *hub.Hub
@@ -24,8 +33,9 @@ type api struct {
 // New returns the handler of everything under /v1/, except the WebSocket.
 func New(h *hub.Hub, a *auth.Authenticator, log *slog.Logger) http.Handler {
 	x := &api{hub: h, auth: a, log: log, mux: http.NewServeMux(), bodies: budget{max: maxBodies}}
-	x.route("/v1/channels/{channel}/messages", map[string]handler{"GET": x.history, "POST": x.publish})
-	x.route("/v1/channels/{channel}/presence", map[string]handler{"GET": x.members})
+	for path, methods := range routes {
+		x.route(path, methods)
+	}
 	x.mux.HandleFunc("/", x.answer(notFound))
 	return x.mux
 }
@@ -41,15 +51,15 @@ func (a *api) route(path string, methods map[string]handler) {
 	}
 	slices.Sort(allowed)
 	list := strings.Join(allowed, ", ")
-	a.mux.HandleFunc(path, a.answer(func(w http.ResponseWriter, r *http.Request) error {
+	a.mux.HandleFunc(path, a.answer(func(_ *api, w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Allow", list)
 		return refuse(http.StatusMethodNotAllowed, "%s is not allowed here; use %s", clip(r.Method), list)
 	}))
 }
 
-func notFound(_ http.ResponseWriter, r *http.Request) error {
-	return hub.Errorf(hub.CodeNotFound, "there is nothing at %q; the paths are /v1/channels/{channel}/messages and /v1/channels/{channel}/presence, "+
-		"with a '/' in the channel's name written as %%2F", clip(r.URL.EscapedPath()))
+func notFound(_ *api, _ http.ResponseWriter, r *http.Request) error {
+	return hub.Errorf(hub.CodeNotFound, "there is nothing at %q; the paths are %s, with a '/' in a channel's name written as %%2F",
+		clip(r.URL.EscapedPath()), strings.Join(slices.Sorted(maps.Keys(routes)), ", "))
 }
 
 // answer makes an http.HandlerFunc of h: what it returns becomes a problem.
@@ -57,7 +67,7 @@ func (a *api) answer(h handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
-		if err := h(w, r); err != nil {
+		if err := h(a, w, r); err != nil {
 			a.fail(w, r, err, nil)
 		}
 	}

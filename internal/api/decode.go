@@ -14,11 +14,13 @@ import (
 	"github.com/snoserver/sno/internal/hub"
 )
 
-// maxBatch is how many messages one request may publish.
+// maxBatch is how many messages one request may publish, counting one for each channel.
 const maxBatch = 1000
 
 // message is a message in a request's body.
 type message struct {
+	Channel            *string
+	Channels           []string
 	ID, Event, Exclude string
 	Data               json.RawMessage
 	Base64             *string
@@ -27,34 +29,46 @@ type message struct {
 	Expect             json.RawMessage
 }
 
-func (m *message) fields() map[string]any {
-	return map[string]any{
+// fields are those that a message may have. Where the path does not name the channel, the message does.
+func (m *message) fields(addressed bool) map[string]any {
+	fields := map[string]any{
 		"id": &m.ID, "event": &m.Event, "data": &m.Data, "base64": &m.Base64, "headers": &m.Headers,
 		"ephemeral": &m.Ephemeral, "exclude": &m.Exclude, "expect": &m.Expect,
 	}
+	if addressed {
+		fields["channel"], fields["channels"] = &m.Channel, &m.Channels
+	}
+	return fields
 }
 
 // musts says what a field must be.
 var musts = map[string]string{
-	"id": "a string", "event": "a string", "base64": "a string", "headers": "an object of strings", "ephemeral": "true or false",
+	"channel": "a string", "channels": "an array of strings", "id": "a string", "event": "a string", "base64": "a string", "headers": "an object of strings", "ephemeral": "true or false",
 	"exclude": "the id of a session, a string", "epoch": "a string", "offset": "an integer below 2^53",
 }
 
-// decodePublish reads a body: one message, or an array of them (many). The error is a *hub.Error.
-func decodePublish(body []byte, channel string) (pubs []hub.Publication, many bool, err error) {
+// batch is what a body asks to publish.
+type batch struct {
+	pubs []hub.Publication
+	many bool // answered by an array of results
+}
+
+// decodePublish reads a body: one message, or an array of them. channel is the one that the path names; empty: each message names its own.
+// The error is a *hub.Error.
+func decodePublish(body []byte, channel string) (batch, error) {
 	if !utf8.Valid(body) {
-		return nil, false, hub.Errorf(hub.CodeBadRequest, "the body is not UTF-8; send binary data as base64")
+		return batch{}, hub.Errorf(hub.CodeBadRequest, "the body is not UTF-8; send binary data as base64")
 	}
 	d := json.NewDecoder(bytes.NewReader(body))
+	var b batch
 	first, err := d.Token()
 	switch {
 	case err != nil:
 	case first == json.Delim('{'):
-		pubs = make([]hub.Publication, 1)
-		pubs[0], err = decodeMessage(d, channel, "")
+		err = b.decodeMessage(d, channel, "")
 	case first == json.Delim('['):
-		many = true
-		pubs, err = decodeArray(d, channel)
+		b.many = true
+		err = b.decodeArray(d, channel)
 	default:
 		err = hub.Errorf(hub.CodeBadRequest, "the body must be a message, {\"data\":…}, or an array of messages")
 	}
@@ -62,9 +76,26 @@ func decodePublish(body []byte, channel string) (pubs []hub.Publication, many bo
 		err = atEnd(d)
 	}
 	if err != nil {
-		return nil, many, badJSON(err, d)
+		return batch{}, badJSON(err, d)
 	}
-	return pubs, many, nil
+	return b, nil
+}
+
+// check bounds what a body asks for that names a message once and many channels.
+func (b *batch) check(most int64) error {
+	count, size := 0, int64(0)
+	for i := range b.pubs {
+		p := &b.pubs[i]
+		count += len(p.Channels)
+		size += int64(len(p.Channels)) * int64(len(p.Data))
+	}
+	if count > maxBatch {
+		return hub.Errorf(hub.CodeLimit, "a request publishes at most %d messages, counting one for each channel, not %d; nothing was stored: send several", maxBatch, count)
+	}
+	if size > most {
+		return hub.Errorf(hub.CodeLimit, "the messages have %d bytes over all their channels, the limit is %d; nothing was stored: send several requests", size, most)
+	}
+	return nil
 }
 
 func atEnd(d *json.Decoder) error {
@@ -87,46 +118,66 @@ func badJSON(err error, d *json.Decoder) error {
 
 // decodeArray reads the messages of an array whose '[' has been read. They share an order: when one cannot be stored for now, those behind it
 // are not stored either, so that sending again what has failed puts none in another's place.
-func decodeArray(d *json.Decoder, channel string) ([]hub.Publication, error) {
-	pubs, order := []hub.Publication{}, new(hub.Order)
-	for d.More() {
-		if len(pubs) == maxBatch {
-			return nil, hub.Errorf(hub.CodeLimit, "a request publishes at most %d messages; nothing was stored: send several", maxBatch)
+func (b *batch) decodeArray(d *json.Decoder, channel string) error {
+	for order := new(hub.Order); d.More(); {
+		n := len(b.pubs)
+		if n == maxBatch {
+			return hub.Errorf(hub.CodeLimit, "a request publishes at most %d messages; nothing was stored: send several", maxBatch)
 		}
 		open, err := d.Token()
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if open != json.Delim('{') {
-			return nil, hub.Errorf(hub.CodeBadRequest, "[%d] is not a message; it must be an object, {\"data\":…}", len(pubs))
+			return hub.Errorf(hub.CodeBadRequest, "[%d] is not a message; it must be an object, {\"data\":…}", n)
 		}
-		p, err := decodeMessage(d, channel, fmt.Sprintf("[%d].", len(pubs)))
-		if err != nil {
-			return nil, err
+		if err := b.decodeMessage(d, channel, fmt.Sprintf("[%d].", n)); err != nil {
+			return err
 		}
-		p.Order = order
-		pubs = append(pubs, p)
+		b.pubs[n].Order = order
 	}
 	_, err := d.Token()
-	return pubs, err
+	return err
 }
 
 // decodeMessage reads a message whose '{' has been read. at stands before a field's name in errors.
-func decodeMessage(d *json.Decoder, channel, at string) (hub.Publication, error) {
-	var m message
-	if err := decodeObject(d, m.fields(), at); err != nil {
-		return hub.Publication{}, err
+func (b *batch) decodeMessage(d *json.Decoder, channel, at string) error {
+	m := message{Channel: &channel}
+	if channel == "" {
+		m.Channel = nil
 	}
-	p := hub.Publication{Channels: []string{channel}, ID: m.ID, Event: m.Event, Exclude: m.Exclude, Ephemeral: m.Ephemeral}
+	if err := decodeObject(d, m.fields(channel == ""), at); err != nil {
+		return err
+	}
+	p := hub.Publication{ID: m.ID, Event: m.Event, Exclude: m.Exclude, Ephemeral: m.Ephemeral}
 	var err error
+	if p.Channels, err = m.to(at); err != nil {
+		return err
+	}
 	if p.Data, p.Binary, err = m.payload(at); err != nil {
-		return p, err
+		return err
 	}
 	if p.Headers, err = m.headers(at); err != nil {
-		return p, err
+		return err
 	}
-	p.Expect, err = m.expect(at)
-	return p, err
+	if p.Expect, err = m.expect(at); err != nil {
+		return err
+	}
+	b.pubs, b.many = append(b.pubs, p), b.many || m.Channels != nil
+	return nil
+}
+
+// to returns the channels that the message is for.
+func (m *message) to(at string) ([]string, error) {
+	switch {
+	case m.Channel != nil && m.Channels != nil:
+		return nil, hub.Errorf(hub.CodeBadRequest, "%schannel and channels are both there; send one of them", at)
+	case m.Channel != nil:
+		return []string{*m.Channel}, nil
+	case len(m.Channels) == 0:
+		return nil, hub.Errorf(hub.CodeBadRequest, "%schannel is missing; name the channel to publish to, or several as channels", at)
+	}
+	return m.Channels, nil
 }
 
 // decodeObject reads the members of an object, and its '}', into the fields of these names.

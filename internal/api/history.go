@@ -20,26 +20,46 @@ const (
 	pageBytes = 8 << 20
 )
 
-// history is GET /v1/channels/{channel}/messages.
+// history is GET /v1/channels/{channel}/messages, and GET /v1/messages?channel=….
 func (a *api) history(w http.ResponseWriter, r *http.Request) error {
-	g, err := a.auth.Request(r)
+	c, err := a.ask(r, "after", "before", "last", "since", "limit")
 	if err != nil {
 		return err
 	}
-	params, err := parameters(r.URL.RawQuery, "after", "before", "last", "since", "limit")
+	q, err := parseQuery(c.params, time.Now())
 	if err != nil {
 		return err
 	}
-	q, err := parseQuery(params, time.Now())
-	if err != nil {
-		return err
-	}
-	page, err := a.hub.History(r.Context(), g, r.PathValue("channel"), q)
+	page, err := a.hub.History(r.Context(), c.grant, c.channel, q)
 	if err != nil {
 		return err
 	}
 	writeJSON(w, appendPage(nil, page))
 	return nil
+}
+
+// question is a request without a body.
+type question struct {
+	grant   *hub.Grant
+	params  map[string]string
+	channel string
+}
+
+// ask reads a request about a channel with these parameters. A path names the channel, or else the parameter "channel": some names are none that proxies
+// and browsers leave as they are in a path, such as "/" and "..".
+func (a *api) ask(r *http.Request, known ...string) (c question, err error) {
+	if c.grant, err = a.auth.Request(r); err != nil {
+		return c, err
+	}
+	c.channel = r.PathValue("channel")
+	inQuery := c.channel == ""
+	if inQuery {
+		known = append(known, "channel")
+	}
+	if c.params, err = parameters(r.URL.RawQuery, known...); err == nil && inQuery {
+		c.channel = c.params["channel"]
+	}
+	return c, err
 }
 
 // parameters reads a query string that has only these parameters, and "app", each at most once.

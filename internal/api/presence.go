@@ -8,16 +8,13 @@ import (
 	"github.com/snoserver/sno/internal/protocol/messagejson"
 )
 
-// members is GET /v1/channels/{channel}/presence.
+// members is GET /v1/channels/{channel}/presence, and GET /v1/presence?channel=….
 func (a *api) members(w http.ResponseWriter, r *http.Request) error {
-	g, err := a.auth.Request(r)
+	c, err := a.ask(r)
 	if err != nil {
 		return err
 	}
-	if _, err := parameters(r.URL.RawQuery); err != nil {
-		return err
-	}
-	members, version, err := a.hub.Members(g, r.PathValue("channel"))
+	members, version, err := a.hub.Members(c.grant, c.channel)
 	if err != nil {
 		return err
 	}

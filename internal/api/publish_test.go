@@ -107,7 +107,7 @@ func TestPublishManySaysWhichWereStored(t *testing.T) {
 	if len(got) != 3 || got[0].ID != "a" || got[0].Offset == 0 || got[2].ID != "c" || *got[2].Prev != got[0].Offset {
 		t.Errorf("got %s", p.Results)
 	}
-	if b := got[1]; b.Code != hub.CodeConflict || b.Name != "conflict" || b.Text == "" || b.ID != "" || b.Offset != 0 {
+	if b := got[1]; b.Code != hub.CodeConflict || b.Name != "conflict" || b.Text == "" || b.Channel != "chat" || b.ID != "" || b.Offset != 0 {
 		t.Errorf("got %s", p.Results)
 	}
 	if m := into[page](t, s.do("GET", chat, "")).Messages; len(m) != 2 || m[0].ID != "a" || m[1].ID != "c" {
@@ -411,7 +411,9 @@ func over(t *testing.T, log hub.Log) (*api, *hub.Hub) {
 		t.Fatal(err)
 	}
 	x := &api{hub: h, auth: keys(t), log: slog.New(slog.DiscardHandler), mux: http.NewServeMux(), bodies: budget{max: maxBodies}}
-	x.route("/v1/channels/{channel}/messages", map[string]handler{"POST": x.publish})
+	for path, methods := range routes {
+		x.route(path, methods)
+	}
 	return x, h
 }
 
@@ -449,4 +451,100 @@ func TestBodiesAreBounded(t *testing.T) {
 	if err := h.Close(); err != nil {
 		t.Error(err)
 	}
+}
+
+const messages = "/v1/messages"
+
+func TestPublishToManyChannels(t *testing.T) {
+	s := open(t)
+	if one := into[result](t, s.do("POST", messages, `{"channel":"/","id":"a"}`)); one.Channel != "/" || one.ID != "a" {
+		t.Errorf("one: %+v", one)
+	}
+	got := into[[]result](t, s.do("POST", messages, `{"channels":["a","b","a"],"id":"m","data":1}`))
+	if len(got) != 3 || got[0].Channel != "a" || got[1].Channel != "b" || got[1].ID != "m" || !got[2].Duplicate || got[2].Offset != got[0].Offset {
+		t.Errorf("one to many: %+v", got)
+	}
+	got = into[[]result](t, s.do("POST", messages, `[{"channel":"b"},{"channels":["a","c"]},{"channel":"..","ephemeral":true},{"channel":"a"}]`))
+	if len(got) != 5 || *got[0].Prev == 0 || got[1].Channel != "a" || got[2].Channel != "c" || !got[3].Ephemeral || got[3].Channel != ".." || *got[4].Prev != got[1].Offset {
+		t.Errorf("many to many: %+v", got)
+	}
+	for i := range 2 {
+		if got[i].Offset >= got[i+1].Offset {
+			t.Errorf("message %d is not before the next: %+v", i, got)
+		}
+	}
+	if m := into[page](t, s.do("GET", messages+"?channel=/&last=1", "")).Messages; len(m) != 1 || m[0].Channel != "/" {
+		t.Errorf("the channel / has %+v", m)
+	}
+	into[struct {
+		Members []any
+		Version uint64
+	}](t, s.do("GET", "/v1/presence?channel=..", ""))
+}
+
+// TestPublishToManySaysWhichWereStored has the second channel of the first message fail, and then refuses what comes behind it.
+func TestPublishToManySaysWhichWereStored(t *testing.T) {
+	b := &broken{Log: closer{}, append: func(e []hub.Entry, done func([]hub.Result)) {
+		results := make([]hub.Result, len(e))
+		for i := range e {
+			results[i] = hub.Result{ID: e[i].Message.ID, Err: e[i].Order.Check()}
+			if i == 1 {
+				results[i].Err = hub.Errorf(hub.CodeDiskFull, "full")
+				e[i].Order.Break()
+			}
+		}
+		done(results)
+	}}
+	x, h := over(t, b)
+	w := httptest.NewRecorder()
+	r := request(`[{"channels":["a","b"],"id":"1"},{"channel":"c","id":"2"}]`)
+	r.URL.Path = messages
+	x.ServeHTTP(w, r)
+	p := wantProblem(t, answer{w.Result(), w.Body.String()}, 507, hub.CodeDiskFull, "2 of 3 messages")
+	got := strict[[]result](t, string(p.Results))
+	if got[0].Channel != "a" || got[0].Code != 0 || got[1].Channel != "b" || got[1].Code != hub.CodeDiskFull || got[2].Channel != "c" || got[2].Code != hub.CodeOutOfOrder {
+		t.Errorf("got %s", p.Results)
+	}
+	if err := h.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestPublishToManyRefuses(t *testing.T) {
+	s := open(t)
+	hundred := `["` + strings.Repeat(`a","`, 99) + `a"]`
+	for body, want := range map[string]string{
+		`{"data":1}`:                       "channel is missing; name the channel",
+		`[{"channel":"a"},{}]`:             "[1].channel is missing",
+		`{"channels":[]}`:                  "channel is missing",
+		`{"channel":"a","channels":["b"]}`: "channel and channels are both there",
+		`{"channels":"a"}`:                 "channels is or has a string; it must be an array of strings",
+		`{"channel":""}`:                   "1 to 1024 bytes",
+		`{"channels":["a","\u0001"]}`:      "control characters",
+		`{"chanel":"a"}`:                   `did you mean "channel"?`,
+		`{"channels":["a","b"],"expect":{"epoch":"e","offset":1}}`: "expect goes with one channel",
+	} {
+		wantProblem(t, s.do("POST", messages, body), 400, hub.CodeBadRequest, want)
+	}
+	for body, want := range map[string]string{
+		"[" + strings.Repeat(`{"channels":`+hundred+`},`, 10) + `{"channel":"a"}]`:   "at most 1000 messages, counting one for each channel, not 1001",
+		`{"channels":` + hundred + `,"data":"` + strings.Repeat("x", 400<<10) + `"}`: "bytes over all their channels, the limit is",
+		`{"channels":["` + strings.Repeat(`a","`, 100) + `a"]}`:                      "101 channels in one publish",
+	} {
+		wantProblem(t, s.do("POST", messages, body), 400, hub.CodeLimit, want)
+	}
+	if m := into[page](t, s.do("GET", messages+"?channel=a", "")).Messages; len(m) != 0 {
+		t.Errorf("stored: %+v", m)
+	}
+}
+
+func TestIdempotencyKey(t *testing.T) {
+	s := open(t)
+	first := into[result](t, s.do("POST", chat, `{"data":1}`, `Idempotency-Key: "order-17"`))
+	again := into[result](t, s.do("POST", chat, `{"id":"order-17"}`, `Idempotency-Key: order-17`))
+	if first.ID != "order-17" || !again.Duplicate || again.Offset != first.Offset {
+		t.Errorf("got %+v, then %+v", first, again)
+	}
+	wantProblem(t, s.do("POST", chat, `{"id":"a"}`, "Idempotency-Key: b"), 400, hub.CodeBadRequest, `the Idempotency-Key is "b" and the message's id "a"`)
+	wantProblem(t, s.do("POST", chat, `[{}]`, "Idempotency-Key: b"), 400, hub.CodeBadRequest, "goes with one message")
 }
