@@ -1,0 +1,87 @@
+package api_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/snoserver/sno/internal/api"
+	"github.com/snoserver/sno/internal/auth"
+	"github.com/snoserver/sno/internal/hub"
+)
+
+const (
+	chat     = "/v1/channels/chat/messages"
+	messages = "/v1/messages"
+)
+
+// exchanges have every operation answer with every status that the document gives it, but for the streaming ones.
+func exchanges(t *testing.T) []exchange {
+	wrong, nobody := "Authorization: Basic c2hvcC0xOng=", "Authorization: "
+	ann := "Authorization: Bearer " + mint(t, "ann", "nothing", hub.ActionSubscribe)
+	all := []exchange{
+		{method: "GET", path: "/healthz", status: 200, headers: []string{nobody}},
+
+		{method: "POST", path: chat, body: `{"id":"a","event":"said","data":{"text":"hi"},"headers":{"h":"v"}}`, status: 200},
+		{method: "POST", path: chat, body: `{"id":"a"}`, status: 200},
+		{method: "POST", path: chat, body: `{"ephemeral":true,"exclude":"s"}`, status: 200},
+		{method: "POST", path: chat, body: `[{"base64":"AP8="},{"data":null}]`, status: 200},
+		{method: "POST", path: chat, body: `{"data":1}`, headers: []string{"Idempotency-Key: b"}, status: 200},
+		{method: "POST", path: messages, body: `{"channel":"/","data":[1]}`, status: 200},
+		{method: "POST", path: messages, body: `[{"channels":["a","b"]},{"channel":"c","ephemeral":true}]`, status: 200},
+		{method: "POST", path: messages, body: `{}`, bad: true, status: 400},
+		{method: "POST", path: messages, body: `[{"channel":"a"},{"channel":"b","expect":{"epoch":"x","offset":1}}]`, status: 409},
+
+		{method: "GET", path: chat, status: 200},
+		{method: "GET", path: chat + "?last=2&app=shop", status: 200},
+		{method: "GET", path: chat + "?before=3&limit=1", status: 200},
+		{method: "GET", path: chat + "?since=1h", status: 200},
+		{method: "GET", path: chat + "?after=gone:1", status: 200},
+		{method: "GET", path: "/v1/channels/public:news/messages", headers: []string{nobody}, status: 200},
+		{method: "GET", path: messages + "?channel=/", status: 200},
+		{method: "GET", path: messages + "?channel=" + strings.Repeat("x", 1025), bad: true, status: 400},
+		{method: "GET", path: "/v1/channels/chat/presence", status: 200},
+		{method: "GET", path: "/v1/channels/chat/presence?limit=1", bad: true, status: 400},
+		{method: "GET", path: "/v1/presence?channel=..", status: 200},
+		{method: "GET", path: "/v1/presence", bad: true, status: 400},
+	}
+	for _, path := range []string{chat, messages} {
+		channel := ""
+		if path == messages {
+			channel = `"channel":"chat",`
+		}
+		all = append(all, []exchange{
+			{method: "POST", path: path, body: `{` + channel + `"dta":1}`, bad: true, status: 400},
+			{method: "POST", path: path, body: `{` + channel + `"data":1}`, headers: []string{wrong}, status: 401},
+			{method: "POST", path: path, body: `{` + channel + `"data":1}`, headers: []string{ann}, status: 403},
+			{method: "POST", path: path, body: `{` + channel + `"expect":{"epoch":"x","offset":1}}`, status: 409},
+			{method: "POST", path: path, body: `{` + channel + `"data":"` + strings.Repeat("x", 1<<20) + `"}`, status: 413},
+			{method: "POST", path: path, body: `{` + channel + `"data":1}`, headers: []string{"Content-Type: text/plain"}, bad: true, status: 415},
+			{method: "POST", path: path, body: `{` + channel + `"data":1}`, status: 503, fails: hub.Errorf(hub.CodeOverloaded, "full")},
+			{method: "POST", path: path, body: `{` + channel + `"data":1}`, status: 507, fails: hub.Errorf(hub.CodeDiskFull, "full")},
+			{method: "POST", path: path, body: `{` + channel + `"data":1}`, status: 500, fails: errors.New("broken")},
+		}...)
+	}
+	for _, path := range []string{chat + "?", messages + "?channel=chat&"} {
+		all = append(all, []exchange{
+			{method: "GET", path: path + "after=x", bad: true, status: 400},
+			{method: "GET", path: path, headers: []string{wrong}, status: 401},
+			{method: "GET", path: path, headers: []string{ann}, status: 403},
+			{method: "GET", path: path, status: 500, fails: errors.New("broken")},
+		}...)
+	}
+	for _, path := range []string{"/v1/channels/chat/presence", "/v1/presence?channel=chat"} {
+		all = append(all, exchange{method: "GET", path: path, headers: []string{wrong}, status: 401}, exchange{method: "GET", path: path, headers: []string{ann}, status: 403})
+	}
+	return all
+}
+
+func mint(t *testing.T, client, pattern string, actions hub.Action) string {
+	t.Helper()
+	signed, err := auth.Mint("shop-1", api.Secret, auth.Claims{Client: client, Allow: []hub.Allow{{Pattern: pattern, Actions: actions}}, Expires: time.Now().Add(time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signed
+}
