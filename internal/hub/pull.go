@@ -63,6 +63,10 @@ func (s *Session) Pull(dst []Event, budget int) (events []Event, more bool) {
 	if budget <= 0 {
 		return dst, true
 	}
+	if s.leaving != nil {
+		// What is there already goes before the end, for once: who is sent away in order has not missed it.
+		defer func() { events, more = append(events, *s.leaving), false }()
+	}
 	// The watermark is read before the marks are taken: whatever is up to it has been marked.
 	hold := s.hub.fan.watermark.Load()
 	s.gather()
@@ -80,6 +84,10 @@ func (s *Session) pullNotices(dst []Event, budget int) ([]Event, int) {
 		if e.Kind == EventAnswer {
 			s.release(e.Detail.size)
 			budget -= e.Detail.size
+		}
+		if e.Kind == EventEnd && e.Detail.Err.Code == CodeGoaway && !s.closed {
+			s.leaving = &e
+			continue
 		}
 		dst = append(dst, e)
 	}

@@ -41,6 +41,7 @@ type Session struct {
 	bytes       int     // of those
 	room        chan struct{}
 	closed      bool
+	leaving     *Event // the end, when it is next
 
 	readyMu sync.Mutex
 	ready   []*subscription // marked since the last Pull; at most one entry a subscription

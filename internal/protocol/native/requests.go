@@ -28,6 +28,7 @@ var requests = map[string]func(*request) error{
 	"cursor":      (*request).cursor,
 	"token":       (*request).token,
 	"ping":        (*request).ping,
+	"close":       (*request).close,
 }
 
 // handle carries out one frame of n bytes.
@@ -277,6 +278,12 @@ func (r *request) token() error {
 		return err
 	}
 	r.reply(encodeOK(r.Ref))
+	return nil
+}
+
+// close is a client's goodbye where the transport has none.
+func (r *request) close() error {
+	r.s.Close(0)
 	return nil
 }
 

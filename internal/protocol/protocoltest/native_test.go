@@ -17,7 +17,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gorilla/websocket"
 	"go.uber.org/goleak"
 
 	"github.com/snoserver/sno/internal/hub"
@@ -43,6 +42,7 @@ func TestMain(m *testing.M) {
 	code := m.Run()
 	_ = os.RemoveAll(buildDir) // in the system's temporary directory: what stays does no harm
 	http.DefaultClient.CloseIdleConnections()
+	httpClient.CloseIdleConnections()
 	if err := goleak.Find(); err != nil && code == 0 {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
@@ -86,14 +86,54 @@ func startProcess(t *testing.T) *process {
 }
 
 func TestVectors(t *testing.T) {
-	RunVectors(t, vectorsDir, startProcess(t).Env)
+	for _, transport := range Transports {
+		t.Run(transport, func(t *testing.T) {
+			RunVectors(t, vectorsDir, startProcess(t).Env, transport, func(v Vector) string { return notOver(transport, v) })
+		})
+	}
+}
+
+// notOver says why a vector is not played over a transport.
+func notOver(transport string, v Vector) string {
+	if transport == "websocket" {
+		return ""
+	}
+	for _, s := range v.Steps {
+		if s.Open != nil || s.Binary != nil {
+			return "is about WebSocket itself"
+		}
+	}
+	if transport == "poll" {
+		return notByPoll[v.Name]
+	}
+	return notByHTTP[v.Name]
+}
+
+var notByHTTP = map[string]string{
+	"frame-too-large": "a request that is too large is refused by its status",
+}
+
+var notByPoll = map[string]string{
+	"frame-too-large":   notByHTTP["frame-too-large"],
+	"bad-frames":        "a body that is no JSON is refused as a whole",
+	"token":             "each poll brings the token that it means",
+	"presence-sessions": "a session that is between two polls gives way to another of the same member",
 }
 
 func TestNative(t *testing.T) {
-	Run(t, func(t *testing.T) Server {
-		p := startProcess(t)
-		return Server{Dial: p.dial, Publish: p.publish, Drain: p.drain, MessageBytes: 1 << 20}
-	})
+	for _, transport := range Transports {
+		t.Run(transport, func(t *testing.T) {
+			Run(t, func(t *testing.T) Server {
+				p := startProcess(t)
+				dial := func(t *testing.T) Client { return p.dial(t, transport) }
+				s := Server{Dial: dial, Publish: p.publish, Drain: p.drain, MessageBytes: 1 << 20}
+				if transport == "poll" {
+					s.Drain = nil
+				}
+				return s
+			})
+		})
+	}
 }
 
 func (p *process) drain(t *testing.T) {
@@ -126,18 +166,18 @@ func (p *process) publish(t *testing.T, channel, data string) hub.Position {
 	return at
 }
 
-func (p *process) dial(t *testing.T) Client {
+func (p *process) dial(t *testing.T, transport string) Client {
 	t.Helper()
 	token, err := p.mint(Claims{Channels: map[string][]string{OpenChannels: {"subscribe", "publish", "history", "presence"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, _, err := dial("ws"+strings.TrimPrefix(p.URL, "http")+"/v1/ws", nil)
+	s, err := connect(p.URL, transport)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &nativeClient{socket: s}
-	if err := s.send(websocket.TextMessage, []byte(`{"type":"connect","token":"`+token+`"}`)); err != nil {
+	c := &nativeClient{s}
+	if err := s.send([]byte(`{"type":"connect","token":"` + token + `"}`)); err != nil {
 		t.Fatal(err)
 	}
 	if frame, err := s.next(patience); err != nil || typeOf(frame) != "welcome" {
@@ -146,8 +186,8 @@ func (p *process) dial(t *testing.T) Client {
 	return c
 }
 
-// nativeClient is the least that Client needs, on a vector's socket.
-type nativeClient struct{ *socket }
+// nativeClient is the least that Client needs, on a vector's link.
+type nativeClient struct{ link }
 
 var _ Client = (*nativeClient)(nil)
 
@@ -176,7 +216,7 @@ func (c *nativeClient) Subscribe(ctx context.Context, channel string, after *hub
 	if err != nil {
 		return err
 	}
-	if err := c.send(websocket.TextMessage, b); err != nil {
+	if err := c.send(b); err != nil {
 		return err
 	}
 	f, err := c.frame(ctx)

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
-	"github.com/gorilla/websocket"
 )
 
 // Env is the server that the vectors are run against: with one app, whose anonymous clients may do everything but admin on every channel
@@ -25,8 +24,8 @@ type Env struct {
 	Secret string // its secret
 }
 
-// RunVectors plays every vector of a directory, each as a subtest.
-func RunVectors(t *testing.T, dir string, env Env) {
+// RunVectors plays every vector of a directory over a transport, each as a subtest. skip says which are not to be played, and why.
+func RunVectors(t *testing.T, dir string, env Env, transport string, skip func(Vector) string) {
 	t.Helper()
 	vectors, err := Load(dir)
 	if err != nil {
@@ -34,15 +33,18 @@ func RunVectors(t *testing.T, dir string, env Env) {
 	}
 	for _, v := range vectors {
 		t.Run(v.Name, func(t *testing.T) {
+			if why := skip(v); why != "" {
+				t.Skip(why)
+			}
 			t.Parallel()
-			run(t, v, env)
+			run(t, v, env, transport)
 		})
 	}
 }
 
-func run(t *testing.T, v Vector, env Env) {
+func run(t *testing.T, v Vector, env Env, transport string) {
 	t.Helper()
-	p := &player{vector: v, env: env, sockets: map[string]*socket{}, captures: captures{}}
+	p := &player{vector: v, env: env, transport: transport, sockets: map[string]link{}, captures: captures{}}
 	defer p.dropAll()
 	if err := p.prepare(); err != nil {
 		t.Fatal(err)
@@ -59,11 +61,12 @@ func run(t *testing.T, v Vector, env Env) {
 
 // player plays one vector.
 type player struct {
-	vector   Vector
-	env      Env
-	sockets  map[string]*socket
-	captures captures
-	log      strings.Builder
+	vector    Vector
+	env       Env
+	transport string
+	sockets   map[string]link
+	captures  captures
+	log       strings.Builder
 }
 
 func (p *player) prepare() error {
@@ -133,7 +136,7 @@ func (p *player) open(s *Step) error {
 	for name, value := range s.Open.Headers {
 		o.Headers[name] = inHeader.ReplaceAllStringFunc(value, p.inHeader)
 	}
-	socket, status, err := dial(p.wsURL(), &o)
+	socket, status, err := dial(wsURL(p.env.URL), &o)
 	if s.Open.Refused {
 		return p.refused(s, socket, status, err)
 	}
@@ -166,14 +169,12 @@ func (p *player) refused(s *Step, socket *socket, status int, err error) error {
 	return nil
 }
 
-func (p *player) wsURL() string { return "ws" + strings.TrimPrefix(p.env.URL, "http") + "/v1/ws" }
-
 // socket is the connection of that name, opened if it is not there.
-func (p *player) socket(name string) (*socket, error) {
+func (p *player) socket(name string) (link, error) {
 	if s := p.sockets[name]; s != nil {
 		return s, nil
 	}
-	s, _, err := dial(p.wsURL(), nil)
+	s, err := connect(p.env.URL, p.transport)
 	if err == nil {
 		p.sockets[name] = s
 	}
@@ -185,11 +186,11 @@ func (p *player) send(s *Step) error {
 	if err != nil {
 		return err
 	}
-	kind := websocket.TextMessage
+	send := socket.send
 	var body []byte
 	switch {
 	case s.Binary != nil:
-		kind, body = websocket.BinaryMessage, s.Binary
+		send, body = socket.(binarySender).sendBinary, s.Binary
 	case s.Text != nil:
 		body = []byte(*s.Text)
 	default:
@@ -198,7 +199,7 @@ func (p *player) send(s *Step) error {
 		}
 	}
 	p.note("%s → %s", s.on(), clip(body))
-	if err := socket.send(kind, body); err != nil {
+	if err := send(body); err != nil {
 		p.note("%s → could not be sent: %v", s.on(), err) // the server may close while it is being sent to: the next step says what it must say
 	}
 	return nil
@@ -324,7 +325,7 @@ func (p *player) checkHTTP(h *HTTP, status int, answer []byte) error {
 // nothingLeft fails if a connection that still works has frames that no step has taken: the next frame after a ping is its pong.
 func (p *player) nothingLeft() error {
 	for name, s := range p.sockets {
-		if err := s.send(websocket.TextMessage, []byte(`{"type":"ping","ref":"the-end"}`)); err != nil {
+		if err := s.send([]byte(`{"type":"ping","ref":"the-end"}`)); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 		if err := p.expect(name, [][]json.RawMessage{{[]byte(`{"type":"pong","ref":"the-end","time":"$int"}`)}}, 5*time.Second); err != nil {

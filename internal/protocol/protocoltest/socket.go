@@ -1,27 +1,21 @@
 package protocoltest
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
-	"sync"
+	"strings"
 	"time"
 
 	"github.com/gorilla/websocket"
 )
 
-// socket is one client's connection: what the server sends comes out of it frame by frame, arrays of frames taken apart and
-// heartbeats left out.
+// socket is a link by WebSocket.
 type socket struct {
-	conn   *websocket.Conn
-	frames chan json.RawMessage
-	closed chan struct{} // closed when the reader has ended; then err is set
-	err    error
-	once   sync.Once
-	quit   chan struct{}
+	inbox
+	conn *websocket.Conn
 }
+
+func wsURL(url string) string { return "ws" + strings.TrimPrefix(url, "http") + "/v1/ws" }
 
 // dial connects. A refused upgrade gives its status.
 func dial(url string, o *Open) (s *socket, status int, err error) {
@@ -44,7 +38,7 @@ func dial(url string, o *Open) (s *socket, status int, err error) {
 	if err != nil {
 		return nil, status, fmt.Errorf("open %s: %w", url, err)
 	}
-	s = &socket{conn: conn, frames: make(chan json.RawMessage), closed: make(chan struct{}), quit: make(chan struct{})}
+	s = &socket{inbox: newInbox(), conn: conn}
 	go s.read()
 	return s, status, nil
 }
@@ -61,88 +55,27 @@ func (s *socket) read() {
 			s.err = fmt.Errorf("the server sent a binary message: %s", clip(text))
 			return
 		}
-		frames, err := flatten(text)
-		if err != nil {
-			s.err = err
+		if !s.put(text) {
 			return
 		}
-		for _, f := range frames {
-			if !s.hand(f) {
-				return
-			}
-		}
 	}
 }
 
-// hand gives a frame to whoever waits for it; false: the socket is being closed.
-func (s *socket) hand(frame json.RawMessage) bool {
-	if typeOf(frame) == "ping" {
-		return true
-	}
-	select {
-	case s.frames <- frame:
-		return true
-	case <-s.quit:
-		s.err = errors.New("closed by the test")
-		return false
-	}
-}
-
-func flatten(text []byte) ([]json.RawMessage, error) {
-	if !json.Valid(text) {
-		return nil, fmt.Errorf("the server sent what is not JSON: %s", clip(text))
-	}
-	if text = bytes.TrimSpace(text); text[0] != '[' {
-		return []json.RawMessage{text}, nil
-	}
-	var frames []json.RawMessage
-	err := json.Unmarshal(text, &frames)
-	return frames, err
-}
-
-func typeOf(frame []byte) string {
-	var f struct {
-		Type string `json:"type"`
-	}
-	if json.Unmarshal(frame, &f) != nil {
-		return ""
-	}
-	return f.Type
-}
-
-// next is the next frame.
-func (s *socket) next(within time.Duration) (json.RawMessage, error) {
-	timer := time.NewTimer(within)
-	defer timer.Stop()
-	select {
-	case f := <-s.frames:
-		return f, nil
-	case <-s.closed:
-		return nil, fmt.Errorf("the connection has ended: %w", s.err)
-	case <-timer.C:
-		return nil, fmt.Errorf("nothing came within %v", within)
-	}
-}
-
-// end waits for the close frame, and gives its code.
 func (s *socket) end(within time.Duration) (int, error) {
-	timer := time.NewTimer(within)
-	defer timer.Stop()
-	select {
-	case f := <-s.frames:
-		return 0, fmt.Errorf("a frame came instead of the close: %s", clip(f))
-	case <-s.closed:
-		if c, ok := errors.AsType[*websocket.CloseError](s.err); ok {
-			return c.Code, nil
-		}
-		return 0, fmt.Errorf("the connection ended without a close: %w", s.err)
-	case <-timer.C:
-		return 0, fmt.Errorf("not closed within %v", within)
+	if err := s.wait(within); err != nil {
+		return 0, err
 	}
+	code, ok := isClose(s.err)
+	if !ok {
+		return 0, fmt.Errorf("the connection ended without a close: %w", s.err)
+	}
+	return code, nil
 }
 
-func (s *socket) send(kind int, body []byte) error {
-	return s.conn.WriteMessage(kind, body)
+func (s *socket) send(frames []byte) error { return s.conn.WriteMessage(websocket.TextMessage, frames) }
+
+func (s *socket) sendBinary(body []byte) error {
+	return s.conn.WriteMessage(websocket.BinaryMessage, body)
 }
 
 // hangup sends a close frame and waits for the answer. What else comes is not looked at.
