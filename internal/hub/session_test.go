@@ -75,8 +75,12 @@ type client struct {
 }
 
 func connect(t testing.TB, h *hub.Hub, g *hub.Grant) *client {
+	return connectAs(t, h, g, hub.SessionOptions{})
+}
+
+func connectAs(t testing.TB, h *hub.Hub, g *hub.Grant, o hub.SessionOptions) *client {
 	c := &client{wake: make(chan struct{}, 1)}
-	c.Session = h.NewSession(g, hub.SessionOptions{}, func() {
+	c.Session = h.NewSession(g, o, func() {
 		select {
 		case c.wake <- struct{}{}:
 		default:
@@ -437,6 +441,49 @@ func TestTheTransportHearsOfTheEnd(t *testing.T) {
 	h.Refuse(hub.Errorf(hub.CodeGoaway, "draining"))
 	if e := connect(t, h, backend).events(t, 1); e[0].Kind != hub.EventEnd {
 		t.Errorf("a session that came too late got %v", e)
+	}
+}
+
+// TestASessionGoesOnByAnotherConnection: who has the key has the id, the members stay, and the connection before ends.
+func TestASessionGoesOnByAnotherConnection(t *testing.T) {
+	h := open(t)
+	ann := &hub.Grant{App: "a", Client: "ann", Allow: backend.Allow}
+	first := connect(t, h, ann)
+	if err := first.Enter("c", "", nil); err != nil {
+		t.Fatal(err)
+	}
+	second := connectAs(t, h, ann, hub.SessionOptions{Key: first.Key(), Transport: "poll", Address: "192.0.2.1"})
+	if second.ID() != first.ID() || h.Session(first.ID()) != second.Session || second.Transport() != "poll" || second.Address() != "192.0.2.1" {
+		t.Errorf("the session went on as %s by %s, it was %s", second.ID(), second.Transport(), first.ID())
+	}
+	if e := first.events(t, 1); e[0].Kind != hub.EventEnd || e[0].Detail.Err.Code != hub.CodeReplaced {
+		t.Errorf("the connection before got %v", e)
+	}
+	first.Close(0)
+	if members, _, err := h.Members(ann, "c"); err != nil || len(members) != 1 {
+		t.Errorf("after the connection before had gone there were %v, %v", members, err)
+	}
+	second.Close(0)
+	if members, _, err := h.Members(ann, "c"); err != nil || len(members) != 0 || h.Session(first.ID()) != nil {
+		t.Errorf("after the goodbye there were %v, %v", members, err)
+	}
+	bob := connectAs(t, h, &hub.Grant{App: "a", Client: "bob"}, hub.SessionOptions{Key: first.Key()})
+	if bob.ID() == first.ID() {
+		t.Error("another client got the session's id by its key")
+	}
+}
+
+// TestWhoIsSentAwayGetsWhatWasThere: of messages that have come before an end in order none is left to a resume that the client might not make.
+func TestWhoIsSentAwayGetsWhatWasThere(t *testing.T) {
+	h := open(t)
+	c := connect(t, h, backend)
+	c.subscribe(t, "c", hub.From{})
+	drain(c)
+	publishN(t, h, "c", 3)
+	c.End(hub.Errorf(hub.CodeGoaway, "draining"))
+	events, more := c.Pull(nil, 4096)
+	if len(events) != 4 || events[3].Kind != hub.EventEnd || more {
+		t.Errorf("got %v, more: %v; want three messages and the end", events, more)
 	}
 }
 

@@ -41,7 +41,7 @@ type Next struct {
 	// End: close the connection with this code and reason. 0: go on.
 	End    int
 	Reason string
-	// News and Waiting are for transports that answer once, as a poll does. News: the peer should hear now of what was pulled so far. Waiting: requests
+	// News and Waiting are for transports that answer once, as a poll does. News: the peer should hear now of what was pulled before, or with, this. Waiting: requests
 	// of the peer are still to be answered.
 	News, Waiting bool
 }

@@ -78,11 +78,11 @@ func (h *Handler) encodeEach(dst []byte, events []hub.Event) ([]byte, wire.Next)
 		e := &events[i]
 		h.frame = appendEvent(h.frame[:0], e)
 		dst = h.c.Append(dst, h.frame, h.moved(e))
-		if a, ok := answerOf(e); !ok || !a.quiet {
-			h.news = true
-		}
 		if e.Kind == hub.EventEnd {
 			return dst, ending(e)
+		}
+		if a, ok := answerOf(e); !ok || !a.quiet {
+			h.news = true
 		}
 	}
 	if cap(h.frame) > pullBytes {

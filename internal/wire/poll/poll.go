@@ -2,7 +2,7 @@
 // nothing is kept for a client: what it has got is in the cursor that ends every answer.
 //
 //   - An answer is an array of frames (application/json). It begins when the handler has news, or the wait is over, and has the answers to all that was asked.
-//   - A connection that ends before anything was written is answered by Options.Refuse, with a real status.
+//   - A connection that ends before there was news is answered by Endpoint.Refuse, with a real status.
 //   - An answer is written as it is pulled: it costs no memory, however much it is.
 package poll
 
@@ -30,7 +30,7 @@ type Handler interface {
 
 // Endpoint serves polls.
 type Endpoint struct {
-	// Refuse answers a request whose connection ended with a code before there was anything to write.
+	// Refuse answers a request whose connection ended with a code before there was news.
 	Refuse func(w http.ResponseWriter, r *http.Request, code int, reason string)
 }
 
@@ -108,7 +108,7 @@ func (p *poll) pull(late bool, received <-chan struct{}) (done bool) {
 		p.pulled, next = p.handler.Pull(p.pulled)
 		complete := all && !next.Waiting && (next.News || late)
 		switch {
-		case next.End != 0 && !p.begun:
+		case next.End != 0 && !p.begun && !next.News:
 			p.e.Refuse(p.w, p.r, next.End, next.Reason)
 			return true
 		case next.End != 0:
