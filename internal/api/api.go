@@ -18,6 +18,8 @@ type handler func(*api, http.ResponseWriter, *http.Request) error
 var routes = map[string]map[string]handler{
 	"/v1/messages":                    {"GET": (*api).history, "POST": (*api).publish},
 	"/v1/presence":                    {"GET": (*api).members},
+	"/v1/channels":                    {"GET": (*api).channels},
+	"/v1/channels/{channel}":          {"GET": (*api).channelInfo},
 	"/v1/channels/{channel}/messages": {"GET": (*api).history, "POST": (*api).publish},
 	"/v1/channels/{channel}/presence": {"GET": (*api).members},
 }

@@ -204,8 +204,7 @@ func TestPathsAndMethods(t *testing.T) {
 		status       int
 		allow        string
 	}{
-		{"GET", "/v1/channels", 404, ""},
-		{"GET", "/v1/channels/a", 404, ""},
+		{"POST", "/v1/channels", 405, "GET, HEAD"},
 		{"GET", "/v1/channels/a/b/messages", 404, ""},
 		{"GET", "/v1/nothing", 404, ""},
 		{"POST", "/v1/channels/a/message", 404, ""},

@@ -3,7 +3,6 @@ package api
 import (
 	"maps"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,16 +12,12 @@ import (
 	"github.com/snoserver/sno/internal/protocol/messagejson"
 )
 
-const (
-	defaultLimit = 100
-	maxLimit     = 1000
-	// pageBytes bounds a page, so that a thousand large messages do not fill the memory. There is more where it ends.
-	pageBytes = 8 << 20
-)
+// pageBytes bounds a page, so that a thousand large messages do not fill the memory. There is more where it ends.
+const pageBytes = 8 << 20
 
 // history is GET /v1/channels/{channel}/messages, and GET /v1/messages?channel=….
 func (a *api) history(w http.ResponseWriter, r *http.Request) error {
-	c, err := a.ask(r, "after", "before", "last", "since", "limit")
+	c, err := a.askChannel(r, "after", "before", "last", "since", "limit")
 	if err != nil {
 		return err
 	}
@@ -36,50 +31,6 @@ func (a *api) history(w http.ResponseWriter, r *http.Request) error {
 	}
 	writeJSON(w, appendPage(nil, page))
 	return nil
-}
-
-// question is a request without a body.
-type question struct {
-	grant   *hub.Grant
-	params  map[string]string
-	channel string
-}
-
-// ask reads a request about a channel with these parameters. A path names the channel, or else the parameter "channel": some names are none that proxies
-// and browsers leave as they are in a path, such as "/" and "..".
-func (a *api) ask(r *http.Request, known ...string) (c question, err error) {
-	if c.grant, err = a.auth.Request(r); err != nil {
-		return c, err
-	}
-	c.channel = r.PathValue("channel")
-	inQuery := c.channel == ""
-	if inQuery {
-		known = append(known, "channel")
-	}
-	if c.params, err = parameters(r.URL.RawQuery, known...); err == nil && inQuery {
-		c.channel = c.params["channel"]
-	}
-	return c, err
-}
-
-// parameters reads a query string that has only these parameters, and "app", each at most once.
-func parameters(raw string, known ...string) (map[string]string, error) {
-	values, err := url.ParseQuery(raw)
-	if err != nil {
-		return nil, hub.Errorf(hub.CodeBadRequest, "the query string is malformed: %s", clip(err.Error()))
-	}
-	known = append(known, "app")
-	params := map[string]string{}
-	for _, name := range slices.Sorted(maps.Keys(values)) {
-		if !slices.Contains(known, name) {
-			return nil, unknown("", "parameter", name, known)
-		}
-		if len(values[name]) > 1 {
-			return nil, hub.Errorf(hub.CodeBadRequest, "%s stands there %d times; give it once", name, len(values[name]))
-		}
-		params[name] = values[name][0]
-	}
-	return params, nil
 }
 
 // starts are the parameters that say where a page begins or ends.
@@ -128,14 +79,12 @@ func parseQuery(params map[string]string, now time.Time) (hub.Query, error) {
 			return q, err
 		}
 	}
-	if s, ok := params["limit"]; ok {
-		n, err := strconv.Atoi(s)
-		if err != nil || n < 1 || n > maxLimit {
-			return q, hub.Errorf(hub.CodeBadRequest, "limit is %q; it must be from 1 to %d", clip(s), maxLimit)
-		}
-		q.Limit = n
+	if _, given := params["limit"]; !given {
+		return q, nil
 	}
-	return q, nil
+	var err error
+	q.Limit, err = pageLimit(params, maxLimit)
+	return q, err
 }
 
 func appendPage(b []byte, page hub.Page) []byte {

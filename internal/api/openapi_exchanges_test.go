@@ -16,12 +16,18 @@ const (
 	messages = "/v1/messages"
 )
 
+// elsewhere are answers that no exchange has, and why.
+var elsewhere = map[string]string{
+	"GET /readyz 503": "of a server that drains or cannot store: the tests of the server have it",
+}
+
 // exchanges have every operation answer with every status that the document gives it, but for the streaming ones.
 func exchanges(t *testing.T) []exchange {
 	wrong, nobody := "Authorization: Basic c2hvcC0xOng=", "Authorization: "
 	ann := "Authorization: Bearer " + mint(t, "ann", "nothing", hub.ActionSubscribe)
 	all := []exchange{
 		{method: "GET", path: "/healthz", status: 200, headers: []string{nobody}},
+		{method: "GET", path: "/readyz", status: 200, headers: []string{nobody}},
 
 		{method: "POST", path: chat, body: `{"id":"a","event":"said","data":{"text":"hi"},"headers":{"h":"v"}}`, status: 200},
 		{method: "POST", path: chat, body: `{"id":"a"}`, status: 200},
@@ -45,6 +51,12 @@ func exchanges(t *testing.T) []exchange {
 		{method: "GET", path: "/v1/channels/chat/presence?limit=1", bad: true, status: 400},
 		{method: "GET", path: "/v1/presence?channel=..", status: 200},
 		{method: "GET", path: "/v1/presence", bad: true, status: 400},
+
+		{method: "GET", path: "/v1/channels", status: 200},
+		{method: "GET", path: "/v1/channels?prefix=c&after=ca&limit=2", status: 200},
+		{method: "GET", path: "/v1/channels?limit=0", bad: true, status: 400},
+		{method: "GET", path: "/v1/channels/chat", status: 200},
+		{method: "GET", path: "/v1/channels/%01", status: 400},
 	}
 	for _, path := range []string{chat, messages} {
 		channel := ""
@@ -71,7 +83,7 @@ func exchanges(t *testing.T) []exchange {
 			{method: "GET", path: path, status: 500, fails: errors.New("broken")},
 		}...)
 	}
-	for _, path := range []string{"/v1/channels/chat/presence", "/v1/presence?channel=chat"} {
+	for _, path := range []string{"/v1/channels/chat/presence", "/v1/presence?channel=chat", "/v1/channels", "/v1/channels/chat"} {
 		all = append(all, exchange{method: "GET", path: path, headers: []string{wrong}, status: 401}, exchange{method: "GET", path: path, headers: []string{ann}, status: 403})
 	}
 	return all

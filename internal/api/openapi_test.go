@@ -55,7 +55,7 @@ func openDocument(t *testing.T) *document {
 		t.Fatal(err)
 	}
 	v, errs := validator.NewValidator(parsed, validation.WithStrictMode(), validation.WithStrictIgnorePaths("$.body.**.data", "$.body.**.data.**", "$.body.data.**", "$.body.**.headers.**", "$.body.headers.**"),
-		validation.WithStrictIgnoredHeadersExtra("Date", "Origin", "X-Content-Type-Options"))
+		validation.WithStrictIgnoredHeadersExtra("Date", "Origin", "X-Content-Type-Options", "Cache-Control"))
 	if errs != nil {
 		t.Fatal(errs)
 	}
@@ -211,7 +211,7 @@ func TestDocument(t *testing.T) {
 			continue
 		}
 		for _, status := range statuses {
-			if !d.said[operation+" "+status] {
+			if why := elsewhere[operation+" "+status]; why == "" && !d.said[operation+" "+status] {
 				t.Errorf("no exchange has had %s of %s", status, operation)
 			}
 		}

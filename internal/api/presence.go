@@ -10,7 +10,7 @@ import (
 
 // members is GET /v1/channels/{channel}/presence, and GET /v1/presence?channel=….
 func (a *api) members(w http.ResponseWriter, r *http.Request) error {
-	c, err := a.ask(r)
+	c, err := a.askChannel(r)
 	if err != nil {
 		return err
 	}

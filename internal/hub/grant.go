@@ -91,6 +91,17 @@ func (g *Grant) allows(a Action, name string, rule *Rule) bool {
 	return a == ActionPublish && rule.Publish == PublishBySubscriber && g.allows(ActionSubscribe, name, rule)
 }
 
+// AuthoriseAll is Authorise for all channels that begin with prefix; the empty one is the whole app. Only a pattern of the form "…*" allows that.
+func (g *Grant) AuthoriseAll(a Action, prefix string) error {
+	for _, l := range g.Allow {
+		begin, rest, star := strings.Cut(l.Pattern, "*")
+		if star && rest == "" && l.Actions&a != 0 && strings.HasPrefix(prefix, begin) {
+			return nil
+		}
+	}
+	return Errorf(CodeForbidden, "%s on all channels that begin with %q is not allowed by this grant; use an app key, or a token that allows it", a, clip(prefix))
+}
+
 // clip shortens a client's string for an error text.
 func clip(s string) string {
 	if len(s) > 64 {

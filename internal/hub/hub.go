@@ -136,6 +136,9 @@ func (h *Hub) authorise(g *Grant, a Action, name string) (Channel, *Rule, error)
 	return ch, rule, g.Authorise(a, name, rule)
 }
 
+// authoriseAll asks the grant for all channels that begin with prefix.
+func (h *Hub) authoriseAll(g *Grant, a Action, prefix string) error { return g.AuthoriseAll(a, prefix) }
+
 // History reads a page of a channel (action history). Query.Keep is set from the channel's rule; a Limit of 0 is an error.
 func (h *Hub) History(ctx context.Context, g *Grant, name string, q Query) (Page, error) {
 	ch, rule, err := h.authorise(g, ActionHistory, name)

@@ -26,7 +26,10 @@ type members struct {
 	high uint64
 }
 
-var _ Presence = (*members)(nil)
+var (
+	_ Presence      = (*members)(nil)
+	_ MemberCounter = (*members)(nil)
+)
 
 // roster is who is in one channel.
 type roster struct {
@@ -188,6 +191,16 @@ func (p *members) Members(ch Channel) ([]Member, uint64) {
 		all = append(all, Member{ID: id, Data: r.members[id].data, Sessions: len(r.members[id].sessions)})
 	}
 	return all, r.version
+}
+
+// Count implements MemberCounter.
+func (p *members) Count(ch Channel) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if r := p.rosters[ch]; r != nil {
+		return len(r.members)
+	}
+	return 0
 }
 
 // Changes implements Presence.

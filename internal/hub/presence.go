@@ -44,3 +44,8 @@ type Presence interface {
 	// reader takes a new snapshot.
 	Changes(ch Channel, after uint64) (changes []Change, ok bool)
 }
+
+// MemberCounter is a Presence that can count the members of a channel without making a list of them.
+type MemberCounter interface {
+	Count(ch Channel) int
+}

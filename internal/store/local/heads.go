@@ -61,9 +61,13 @@ func newHeadCache(db *pebble.DB, limit int, floor func() uint64) *headCache {
 	return c
 }
 
+func (c *headCache) shard(ch hub.Channel) *headShard {
+	return &c.shards[maphash.Comparable(c.seed, ch)%uint64(len(c.shards))]
+}
+
 // get returns the head of a channel, from disk if need be. With pin it stays in the cache until unpin.
 func (c *headCache) get(ch hub.Channel, pin bool) (*head, state, error) {
-	s := &c.shards[maphash.Comparable(c.seed, ch)%uint64(len(c.shards))]
+	s := c.shard(ch)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	h := s.heads[ch]

@@ -65,6 +65,9 @@ func Run(t *testing.T, open Opener) {
 		{"FollowWhileAppending", testFollow},
 		{"NoGapAtSubscribe", testSubscribe},
 		{"BadLimit", testBadLimit},
+		{"Channels", testChannels},
+		{"ChannelPages", testChannelPages},
+		{"Kept", testKept},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(newFixture(t, open)) })
 	}
