@@ -25,8 +25,10 @@ const (
 	MaxPatternBytes = 1024
 	// MaxClientBytes is how long a client id may be.
 	MaxClientBytes = 256
-	// Leeway is how far the clocks of the signer and of this server may be apart. Grants end so much after the token's exp.
+	// Leeway is how far the clocks of the signer and of this server may be apart.
 	Leeway = 5 * time.Second
+	// DefaultGrace is how long a session outlives its token unless its app says otherwise.
+	DefaultGrace = 10 * time.Second
 )
 
 // Claims is what a token says.
@@ -152,7 +154,7 @@ func (c *wireClaims) grant(app string) (*hub.Grant, error) {
 	if len(c.Channels) > MaxPatterns {
 		return nil, hub.Errorf(hub.CodeUnauthorized, "the token names %d channel patterns, at most %d are allowed; use '*'", len(c.Channels), MaxPatterns)
 	}
-	g := &hub.Grant{App: app, Client: c.Subject, Expires: c.ExpiresAt.Add(Leeway)}
+	g := &hub.Grant{App: app, Client: c.Subject, Expires: c.ExpiresAt.Time, Grace: DefaultGrace}
 	for _, pattern := range slices.Sorted(maps.Keys(c.Channels)) {
 		actions, err := parseActions(pattern, c.Channels[pattern])
 		if err != nil {
@@ -184,7 +186,7 @@ func (a *Authenticator) checkTimes(c *wireClaims, g *hub.Grant) error {
 	if c.NotBefore != nil && now.Add(Leeway).Before(c.NotBefore.Time) {
 		return hub.Errorf(hub.CodeUnauthorized, "the token is valid from %s (nbf), and it is %s here; check the clocks", stamp(c.NotBefore.Time), stamp(now))
 	}
-	if !now.Before(g.Expires) {
+	if !now.Before(g.Expires.Add(Leeway)) {
 		return hub.Errorf(hub.CodeTokenExpired, "the token expired at %s, and it is %s here; get a fresh one", stamp(c.ExpiresAt.Time), stamp(now))
 	}
 	return nil

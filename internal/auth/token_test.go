@@ -61,7 +61,7 @@ func TestTokenThatMintMade(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if g.App != "shop" || g.Client != "ann" || g.Server || !reflect.DeepEqual(g.Allow, allow) || !g.Expires.Equal(noon.Add(time.Hour+Leeway)) {
+	if g.App != "shop" || g.Client != "ann" || g.Server || !reflect.DeepEqual(g.Allow, allow) || !g.Expires.Equal(noon.Add(time.Hour)) {
 		t.Errorf("got %+v", g)
 	}
 }
@@ -79,7 +79,7 @@ func TestTokenOfAnotherLibrary(t *testing.T) {
 		"not before now":                  {`{"sub":"ann","exp":1795352400,"nbf":1795348800}`, hub.Grant{Client: "ann"}},
 	} {
 		g, err := a.Token(sign(t, jwt.SigningMethodHS256, []byte(shopSecret), `{"alg":"HS256","typ":"JWT","kid":"shop-1"}`, test.claims))
-		test.want.App, test.want.Expires = "shop", time.Unix(1795352400, 0).Add(Leeway)
+		test.want.App, test.want.Expires, test.want.Grace = "shop", time.Unix(1795352400, 0), DefaultGrace
 		if err != nil || !reflect.DeepEqual(*g, test.want) {
 			t.Errorf("%s: got %+v, %v, want %+v", name, g, err, test.want)
 		}
@@ -158,7 +158,7 @@ func TestTokenExpires(t *testing.T) {
 		g, err := a.Token(token)
 		if !good {
 			refused(t, g, err, hub.CodeTokenExpired, "expired at 2026-11-22T12:00:00Z")
-		} else if err != nil || !g.Expires.After(a.now()) { // a grant that has ended already would make its session connect for ever
+		} else if err != nil || !g.Expires.Add(g.Grace).After(a.now()) { // a grant that has ended already would make its session connect for ever
 			t.Errorf("%v after exp: %+v, %v", after, g, err)
 		}
 	}
@@ -236,7 +236,7 @@ func FuzzClaims(f *testing.F) {
 			}
 			return
 		}
-		if g.App != "shop" || g.Server || len(g.Allow) > MaxPatterns || len(g.Client) > MaxClientBytes || !g.Expires.After(noon) {
+		if g.App != "shop" || g.Server || len(g.Allow) > MaxPatterns || len(g.Client) > MaxClientBytes || !g.Expires.Add(g.Grace).After(noon) {
 			t.Fatalf("%q gives %+v", claims, g)
 		}
 	})

@@ -55,35 +55,6 @@ type Presence struct {
 	Grace Duration `toml:"grace" restart:"yes" min:"1ms" max:"10m" doc:"How long a member stays whose connection was lost without a goodbye. Who is back by then has not left."`
 }
 
-// App is a tenant.
-type App struct {
-	ID        string              `toml:"id" doc:"1 to 64 letters, digits, '_', '-' and '.'."`
-	Keys      []Key               `toml:"key" doc:"Keys of backends, which also sign the tokens of clients. Several at once let you change them without a pause."`
-	Rules     []Rule              `toml:"rule" doc:"How channels behave. The first rule that matches a channel counts; where none does, the defaults of a rule do."`
-	Anonymous map[string][]string `toml:"anonymous" doc:"What clients without a credential may do: channel pattern = actions. The actions are subscribe, publish, presence, history, admin."`
-}
-
-// Key is an app key.
-type Key struct {
-	ID     string `toml:"id" doc:"1 to 64 letters, digits, '_', '-' and '.', unique over all apps. It stands in tokens (kid) and is no secret."`
-	Secret Secret `toml:"secret" doc:"32 to 1024 characters, for example from: openssl rand -base64 32"`
-	// SecretFile is read by Load, into Secret.
-	SecretFile string `toml:"secret_file" doc:"A file with the secret, instead of secret: for secrets that an orchestrator mounts."`
-}
-
-// Rule says how the channels that match a pattern behave. A nil or empty field has the value of hub.DefaultRule; a bound of 0 is no bound.
-type Rule struct {
-	Pattern  string    `toml:"pattern" doc:"Which channels: '*' stands for any run of characters, everything else for itself."`
-	Store    string    `toml:"store" values:"disk|memory|none" doc:"Where messages are kept. memory: until the server stops; none: nowhere, who is not there misses them."`
-	Messages *int      `toml:"messages" min:"0" max:"1000000000" doc:"Keep at most so many messages; 0: no bound."`
-	Age      *Duration `toml:"age" min:"0s" max:"36500d" doc:"Keep messages for so long, such as \"24h\" or \"30d\"; 0: no bound."`
-	Bytes    *Size     `toml:"bytes" min:"0" max:"1024TiB" doc:"Keep at most so much, such as \"64MiB\", but always the newest message; 0: no bound."`
-	Deliver  string    `toml:"deliver" values:"all|latest" doc:"latest: a client that is behind jumps to the newest message, for tickers."`
-	Presence *bool     `toml:"presence" doc:"Whether members can enter the channel and be seen there."`
-	Publish  string    `toml:"publish" values:"grant|server|subscribers" doc:"Who may publish. grant: whose token allows it; server: app keys only, whatever a token says; subscribers: also who may subscribe."`
-	Public   bool      `toml:"public" doc:"Anybody may subscribe and read the history, without a credential."`
-}
-
 // Default returns the defaults: safe, and with no app.
 func Default() Config {
 	l := hub.DefaultLimits

@@ -2,10 +2,7 @@ package config
 
 import (
 	"log/slog"
-	"maps"
-	"slices"
 
-	"github.com/snoserver/sno/internal/auth"
 	"github.com/snoserver/sno/internal/hub"
 )
 
@@ -35,31 +32,6 @@ func (c *Config) HubApps() []hub.App {
 		}
 	}
 	return apps
-}
-
-// AuthApps returns the apps as auth knows them: with keys, without rules.
-func (c *Config) AuthApps() []auth.App {
-	apps := make([]auth.App, len(c.Apps))
-	for i, app := range c.Apps {
-		apps[i] = auth.App{ID: app.ID, Public: slices.ContainsFunc(app.Rules, func(r Rule) bool { return r.Public })}
-		for _, key := range app.Keys {
-			apps[i].Keys = append(apps[i].Keys, auth.Key{ID: key.ID, Secret: string(key.Secret)})
-		}
-		for _, pattern := range slices.Sorted(maps.Keys(app.Anonymous)) {
-			apps[i].Anonymous = append(apps[i].Anonymous, hub.Allow{Pattern: pattern, Actions: actions(app.Anonymous[pattern])})
-		}
-	}
-	return apps
-}
-
-// actions reads names that Validate has seen.
-func actions(names []string) hub.Action {
-	var all hub.Action
-	for _, name := range names {
-		a, _ := hub.ParseAction(name)
-		all |= a
-	}
-	return all
 }
 
 // The words of rules. An empty one is that of hub.DefaultRule.

@@ -10,16 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/snoserver/sno/internal/auth"
-	"github.com/snoserver/sno/internal/hub"
-)
-
-// Bounds of what the tags do not say.
-const (
-	minSecretBytes = 32 // RFC 7518 §3.2: a key as long as the hash, or longer
-	maxSecretBytes = 1024
-	maxPattern     = 1024
 )
 
 // Validate checks everything that can be checked without the machine. The error is a *InvalidError.
@@ -139,52 +129,4 @@ func validOrigin(s string) bool {
 	host, _ = strings.CutPrefix(host, "*.")
 	u, err := url.Parse(scheme + "://" + host)
 	return ok && err == nil && (scheme == "https" || scheme == "http") && u.Host == host && u.Hostname() != "" && !strings.ContainsAny(host, "*@/?#")
-}
-
-func checkApps(p *InvalidError, apps []App) {
-	appIDs, keyIDs := map[string]path{}, map[string]path{}
-	for i, app := range apps {
-		at := path("app").element(i)
-		checkID(p, at.key("id"), app.ID, appIDs)
-		for j, key := range app.Keys {
-			at := at.key("key").element(j)
-			checkID(p, at.key("id"), key.ID, keyIDs)
-			if n := len(key.Secret); n < minSecretBytes || n > maxSecretBytes {
-				p.add(at.key("secret"), "has %d characters; it must have %d to %d, for example from: openssl rand -base64 32", n, minSecretBytes, maxSecretBytes)
-			}
-		}
-		for j, rule := range app.Rules {
-			checkPattern(p, at.key("rule").element(j).key("pattern"), rule.Pattern)
-		}
-		checkAnonymous(p, at.key("anonymous"), app.Anonymous)
-	}
-}
-
-func checkID(p *InvalidError, at path, id string, used map[string]path) {
-	if auth.CheckID(id) != nil {
-		p.add(at, "is %q; it must be 1 to %d letters, digits, '_', '-' and '.'", id, auth.MaxIDBytes)
-		return
-	}
-	if first, twice := used[id]; twice {
-		p.add(at, "is %q, which is %s already", id, first)
-	}
-	used[id] = at
-}
-
-func checkPattern(p *InvalidError, at path, pattern string) {
-	if pattern == "" || len(pattern) > maxPattern {
-		p.add(at, "has %d bytes; it must have 1 to %d, \"*\" is every channel", len(pattern), maxPattern)
-	}
-}
-
-func checkAnonymous(p *InvalidError, at path, allowed map[string][]string) {
-	for pattern, actions := range allowed {
-		at := at.key(pattern)
-		checkPattern(p, at, pattern)
-		for _, name := range actions {
-			if _, ok := hub.ParseAction(name); !ok {
-				p.add(at, "allows %q; the actions are %s", name, hub.AllActions)
-			}
-		}
-	}
 }

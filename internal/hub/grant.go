@@ -60,8 +60,14 @@ type Grant struct {
 	// Server marks an app key: a backend, which may name other clients as members and publish where only servers may.
 	Server bool
 	Allow  []Allow
-	// Expires is when the grant ends; zero: never.
+	// Member is the client's data in presence, one JSON object that its app's backend vouches for: it enters channels with this and no other. Nil: with its own.
+	Member []byte
+	// TokenID and Issued are the id of the token behind the grant and when it was made, by which it can be revoked; empty where the token does not say.
+	TokenID string
+	Issued  time.Time
+	// Expires is when the grant ends; zero: never. A session goes on for the Grace, so that its client can bring a fresh token.
 	Expires time.Time
+	Grace   time.Duration
 }
 
 // Authorise is asked before every action of every surface, and for each message path again when a grant or rule changes.

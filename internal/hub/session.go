@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -142,6 +143,7 @@ func (s *Session) SetGrant(g *Grant) error {
 		s.mu.Unlock()
 		return Errorf(CodeUnauthorized, "the new token is for another app or client id; connect anew with it")
 	}
+	old := s.grant
 	s.grant = g
 	s.watchExpiry()
 	for name, u := range s.subs {
@@ -150,18 +152,25 @@ func (s *Session) SetGrant(g *Grant) error {
 			s.note(Event{Kind: EventUnsubscribed, Channel: name, Detail: &Detail{Err: err}})
 		}
 	}
-	var left []memberKey
 	for m := range s.members {
-		if g.Authorise(ActionPresence, m.channel.Name, s.hub.rule(m.channel)) != nil {
-			delete(s.members, m)
-			left = append(left, m)
-		}
+		s.remain(m, old)
 	}
 	s.mu.Unlock()
-	for _, m := range left {
-		s.hub.presence.Leave(m.channel, s.id, m.id)
-	}
 	return nil
+}
+
+// remain keeps a member as the new grant says: it leaves if it is not allowed any more, and has the data that the new grant vouches for. Called with mu held.
+func (s *Session) remain(m memberKey, old *Grant) {
+	if s.grant.Authorise(ActionPresence, m.channel.Name, s.hub.rule(m.channel)) != nil {
+		delete(s.members, m)
+		s.hub.presence.Leave(m.channel, s.id, m.id)
+		return
+	}
+	if data := s.grant.Member; data != nil && !bytes.Equal(data, old.Member) {
+		if err := s.hub.presence.Enter(m.channel, s.id, Member{ID: m.id, Data: data}); err != nil {
+			s.hub.logger.Warn("a member keeps the data of an older token", "channel", m.channel.String(), "error", err)
+		}
+	}
 }
 
 func (s *Session) allowed(u *subscription) *Error {
@@ -184,7 +193,7 @@ func (s *Session) watchExpiry() {
 		s.expiry = nil
 	}
 	if g := s.grant; !g.Expires.IsZero() && !s.closed {
-		s.expiry = time.AfterFunc(time.Until(g.Expires), func() {
+		s.expiry = time.AfterFunc(time.Until(g.Expires.Add(g.Grace)), func() {
 			if s.Grant() == g {
 				s.End(Errorf(CodeTokenExpired, "the token expired at %s; connect with a fresh one", g.Expires.UTC().Format(time.RFC3339)))
 			}
@@ -271,13 +280,19 @@ func (s *Session) Goaway(delay time.Duration, err *Error) {
 }
 
 // Enter makes the session stand for a member of a channel (action presence), or changes the member's data. member is the grant's
-// client id, or empty for that; others only for backends and anonymous clients. data is one JSON value or nil.
+// client id, or empty for that; others only for backends and anonymous clients. data is one JSON value or nil; a client whose grant has Member gives none.
 func (s *Session) Enter(name, member string, data []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	ch, key, err := s.member(name, member)
 	if err != nil {
 		return err
+	}
+	if own := s.grant.Member; own != nil {
+		if data != nil && !bytes.Equal(data, own) {
+			return Errorf(CodeForbidden, "the data of member %q comes from the client's token and cannot be changed by the client; enter without data", clip(key.id))
+		}
+		data = own
 	}
 	limits := s.hub.Limits()
 	if len(data) > limits.MemberBytes {

@@ -394,41 +394,6 @@ func drain(c *client) (all []hub.Event) {
 	return all
 }
 
-func TestNarrowerGrantEndsSubscriptions(t *testing.T) {
-	h := open(t)
-	wide := &hub.Grant{App: "a", Client: "ann", Allow: backend.Allow}
-	c := connect(t, h, wide)
-	c.subscribe(t, "secret", hub.From{})
-	c.subscribe(t, "open", hub.From{})
-	if err := c.Enter("secret", "", nil); err != nil {
-		t.Fatal(err)
-	}
-	narrow := &hub.Grant{App: "a", Client: "ann", Allow: []hub.Allow{{Pattern: "open", Actions: hub.AllActions}}}
-	if err := c.SetGrant(narrow); err != nil {
-		t.Fatal(err)
-	}
-	publish(t, h, hub.Publication{Channels: []string{"secret", "open"}})
-	events := c.events(t, 2)
-	if events[0].Kind != hub.EventUnsubscribed || events[0].Channel != "secret" || events[1].Channel != "open" {
-		t.Errorf("after a narrower grant came %v", events)
-	}
-	if members, _, _ := h.Members(backend, "secret"); len(members) != 0 {
-		t.Errorf("%v is still a member", members)
-	}
-	if err := c.SetGrant(&hub.Grant{App: "a", Client: "bob"}); err == nil {
-		t.Error("the session took another client's grant")
-	}
-}
-
-func TestExpiryEndsTheSession(t *testing.T) {
-	h := open(t)
-	c := connect(t, h, &hub.Grant{App: "a", Expires: time.Now().Add(30 * time.Millisecond)})
-	e := c.events(t, 1)[0]
-	if e.Kind != hub.EventEnd || e.Detail.Err.Code != hub.CodeTokenExpired {
-		t.Errorf("the end was %+v", e)
-	}
-}
-
 func TestTheTransportHearsOfTheEnd(t *testing.T) {
 	h := open(t)
 	c := connect(t, h, backend)
