@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/snoserver/sno/internal/api"
 	"github.com/snoserver/sno/internal/auth"
+	"github.com/snoserver/sno/internal/client"
 	"github.com/snoserver/sno/internal/hub"
 )
 
@@ -22,9 +24,10 @@ var elsewhere = map[string]string{
 }
 
 // exchanges have every operation answer with every status that the document gives it, but for the streaming ones.
-func exchanges(t *testing.T) []exchange {
+func exchanges(t *testing.T, url string) []exchange {
 	wrong, nobody := "Authorization: Basic c2hvcC0xOng=", "Authorization: "
 	ann := "Authorization: Bearer " + mint(t, "ann", "nothing", hub.ActionSubscribe)
+	session := "/v1/sessions/" + connect(t, url)
 	all := []exchange{
 		{method: "GET", path: "/healthz", status: 200, headers: []string{nobody}},
 		{method: "GET", path: "/readyz", status: 200, headers: []string{nobody}},
@@ -57,6 +60,17 @@ func exchanges(t *testing.T) []exchange {
 		{method: "GET", path: "/v1/channels?limit=0", bad: true, status: 400},
 		{method: "GET", path: "/v1/channels/chat", status: 200},
 		{method: "GET", path: "/v1/channels/%01", status: 400},
+
+		{method: "GET", path: "/v1/sessions?client=bob&channel=chat", status: 200},
+		{method: "GET", path: "/v1/sessions?limit=x", bad: true, status: 400},
+		{method: "GET", path: session, status: 200},
+		{method: "GET", path: session + "?x=1", bad: true, status: 400},
+		{method: "GET", path: "/v1/sessions/nobody", status: 404},
+		{method: "DELETE", path: session + "?reconnect=perhaps", bad: true, status: 400},
+		{method: "DELETE", path: session, status: 204},
+		{method: "DELETE", path: "/v1/sessions/nobody", status: 404},
+		{method: "DELETE", path: "/v1/sessions?client=bob", status: 200},
+		{method: "DELETE", path: "/v1/sessions", bad: true, status: 400},
 	}
 	for _, path := range []string{chat, messages} {
 		channel := ""
@@ -83,10 +97,27 @@ func exchanges(t *testing.T) []exchange {
 			{method: "GET", path: path, status: 500, fails: errors.New("broken")},
 		}...)
 	}
-	for _, path := range []string{"/v1/channels/chat/presence", "/v1/presence?channel=chat", "/v1/channels", "/v1/channels/chat"} {
+	for _, path := range []string{"/v1/channels/chat/presence", "/v1/presence?channel=chat", "/v1/channels", "/v1/channels/chat", "/v1/sessions", session} {
 		all = append(all, exchange{method: "GET", path: path, headers: []string{wrong}, status: 401}, exchange{method: "GET", path: path, headers: []string{ann}, status: 403})
 	}
+	for _, path := range []string{session, "/v1/sessions?client=bob"} {
+		all = append(all, exchange{method: "DELETE", path: path, headers: []string{wrong}, status: 401}, exchange{method: "DELETE", path: path, headers: []string{ann}, status: 403})
+	}
 	return all
+}
+
+// connect has bob follow a channel until the test ends, and returns his session's id.
+func connect(t *testing.T, url string) string {
+	t.Helper()
+	c, err := client.Dial(t.Context(), client.Options{URL: url, Token: func(context.Context) (string, error) { return mint(t, "bob", "*", hub.AllActions), nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close(context.Background()) }) // its session has been ended
+	if _, err := c.Subscribe(t.Context(), "chat", client.SubscribeOptions{}, func(client.Event) {}); err != nil {
+		t.Fatal(err)
+	}
+	return c.Session()
 }
 
 func mint(t *testing.T, client, pattern string, actions hub.Action) string {

@@ -196,7 +196,7 @@ func TestDocument(t *testing.T) {
 	d := openDocument(t)
 	url := serve(t)
 	broken, fails := api.OpenBroken(t)
-	for _, e := range exchanges(t) {
+	for _, e := range exchanges(t, url) {
 		t.Run(fmt.Sprintf("%s %.60s %.40s %d", e.method, e.path, e.body, e.status), func(t *testing.T) {
 			if e.fails == nil {
 				d.check(t, url, e)

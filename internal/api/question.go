@@ -75,3 +75,15 @@ func pageLimit(params map[string]string, most int) (int, error) {
 	}
 	return n, nil
 }
+
+// yes is a parameter that is true or false, and false when it is not there.
+func yes(params map[string]string, name string) (bool, error) {
+	switch s := params[name]; s {
+	case "", "false":
+		return false, nil
+	case "true":
+		return true, nil
+	default:
+		return false, hub.Errorf(hub.CodeBadRequest, "%s is %q; it must be true or false", name, clip(s))
+	}
+}

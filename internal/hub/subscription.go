@@ -166,9 +166,13 @@ func (s *Session) Cursors() map[string]Cursor {
 	defer s.mu.Unlock()
 	all := make(map[string]Cursor, len(s.subs))
 	for name, u := range s.subs {
-		all[name] = Cursor{Position: u.pos, Presence: u.presence, Version: u.version}
+		all[name] = u.cursor()
 	}
 	return all
+}
+
+func (u *subscription) cursor() Cursor {
+	return Cursor{Position: u.pos, Presence: u.presence, Version: u.version}
 }
 
 // mark puts u among its session's ready ones, and reports whether it was not there. The caller wakes the session.
