@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -15,6 +16,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gorilla/websocket"
+
+	"github.com/snoserver/sno/internal/certificate/certificatetest"
 	"github.com/snoserver/sno/internal/client"
 )
 
@@ -252,6 +256,66 @@ func TestSecondSignal(t *testing.T) {
 	case <-s.ended:
 	case <-time.After(servePatience):
 		t.Fatal("it goes on waiting")
+	}
+}
+
+// TestTLS: HTTP/2 by ALPN, plain HTTP is sent on, old versions are refused, and a new certificate comes with SIGHUP under a WebSocket that stays.
+func TestTLS(t *testing.T) {
+	dir, year := t.TempDir(), time.Now().Add(365*24*time.Hour)
+	cert, key := certificatetest.Write(t, dir, "one.example", year, time.Now())
+	s := serveFile(t, "", configText("k", fmt.Sprintf("tls.cert = %q\ntls.key = %q\ntls.redirect_listen = \"127.0.0.1:0\"", cert, key)))
+	addr := strings.TrimPrefix(s.urls[0], "https://")
+	handshake := func(c *tls.Config) (tls.ConnectionState, error) {
+		c.InsecureSkipVerify = true // who signed it is not what is tested
+		conn, err := tls.Dial("tcp", addr, c)
+		if err != nil {
+			return tls.ConnectionState{}, err
+		}
+		defer conn.Close()
+		return conn.ConnectionState(), nil
+	}
+	name := func() string {
+		state, err := handshake(&tls.Config{NextProtos: []string{"h2"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if state.NegotiatedProtocol != "h2" {
+			t.Errorf("the protocol is %q", state.NegotiatedProtocol)
+		}
+		return state.PeerCertificates[0].Subject.CommonName
+	}
+	if got := name(); got != "one.example" {
+		t.Errorf("the certificate is of %s", got)
+	}
+	if _, err := handshake(&tls.Config{MaxVersion: tls.VersionTLS11}); err == nil {
+		t.Error("TLS 1.1 was taken")
+	}
+	dialer := websocket.Dialer{Subprotocols: []string{"sno.v1"}, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	ws, _, err := dialer.Dial("wss://"+addr+"/v1/ws", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ws.Close()
+	certificatetest.Write(t, dir, "two.example", year, time.Now())
+	s.signal(syscall.SIGHUP)
+	s.await("the configuration has been read again")
+	if got := name(); got != "two.example" {
+		t.Errorf("after SIGHUP the certificate is of %s", got)
+	}
+	certificatetest.Put(t, cert, []byte("half a fi"), time.Now())
+	s.signal(syscall.SIGHUP)
+	s.await("the configuration is refused")
+	if got := name(); got != "two.example" {
+		t.Errorf("after a broken file the certificate is of %s", got)
+	}
+	if err := ws.WriteMessage(websocket.TextMessage, fmt.Appendf(nil, `{"type":"connect","key":"k:%s"}`, serveSecret)); err != nil {
+		t.Fatal(err)
+	}
+	if _, frame, err := ws.ReadMessage(); err != nil || !strings.Contains(string(frame), `"welcome"`) {
+		t.Errorf("the WebSocket from before: %s, %v", frame, err)
+	}
+	if _, body := get(t, s.admin+"/readyz"); !strings.Contains(body, `"certificate_expires":"`+year.UTC().Format(time.DateOnly)) {
+		t.Errorf("/readyz says %s", body)
 	}
 }
 

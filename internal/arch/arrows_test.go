@@ -31,6 +31,7 @@ var rooms = []room{
 	{"internal/auth", []string{"internal/hub"}, "credentials become hub.Grants", false},
 	{"internal/nearest", nil, "names that were most likely meant", true},
 	{"internal/config", []string{"internal/hub", "internal/auth", "internal/nearest"}, "a configuration becomes hub's and auth's words", false},
+	{"internal/certificate", nil, "certificates from files or an authority; it knows TLS and nothing of messages", false},
 	{"internal/protocol/messagejson", []string{"internal/hub"}, "a message as JSON, the same for every surface that shows one", false},
 	{"internal/protocol/native", []string{"internal/hub", "internal/wire", "internal/nearest", "internal/protocol/messagejson"}, "a protocol maps bytes to hub's words", false},
 	{"internal/protocol/protocoltest", []string{"internal/hub", "internal/auth"}, "the suite of all protocols talks to a server from outside", false},

@@ -14,6 +14,7 @@ type Config struct {
 	DrainDelay Duration  `toml:"drain_delay" min:"0s" max:"10m" doc:"How long the server says that it is not ready before it drains, and goes on as ever: so long as a load balancer needs to see it and send new clients elsewhere."`
 	Origins    []string  `toml:"origins" doc:"Pages that may connect besides the server's own: \"https://example.com\", \"https://*.example.com\", \"http://localhost:*\", or \"*\" for all."`
 	Admin      Admin     `toml:"admin" doc:"The listener for those who run the server. Everybody who can reach it can read it, so keep it on loopback or a network of your own."`
+	TLS        TLS       `toml:"tls" doc:"Encryption at the addresses of listen. Without a certificate they speak plain HTTP, for a proxy that encrypts."`
 	Store      Store     `toml:"store" doc:"How messages reach the disk."`
 	Limits     Limits    `toml:"limits" doc:"What one message or client may use."`
 	Presence   Presence  `toml:"presence" doc:"Who is in a channel."`
@@ -63,6 +64,7 @@ func Default() Config {
 		Data:   "sno-data",
 		Drain:  Duration(10 * time.Second),
 		Admin:  Admin{Listen: "127.0.0.1:7879"},
+		TLS:    TLS{ACME: ACME{Directory: "https://acme-v02.api.letsencrypt.org/directory", Storage: "sno-certificates"}},
 		Store:  Store{Sync: "always", Interval: Duration(200 * time.Millisecond)},
 		Limits: Limits{
 			MessageBytes: Size(l.MessageBytes), ChannelBytes: l.ChannelBytes, Subscriptions: l.Subscriptions,

@@ -87,7 +87,10 @@ func (d *decoder) array(at path, raw any, v reflect.Value) {
 		d.bad(at, raw, v, what)
 		return
 	}
-	v.Set(reflect.MakeSlice(v.Type(), elements.Len(), elements.Len()))
+	v.SetZero() // an empty array is the same as none
+	if elements.Len() > 0 {
+		v.Set(reflect.MakeSlice(v.Type(), elements.Len(), elements.Len()))
+	}
 	for i := range elements.Len() {
 		d.put(at.element(i), elements.Index(i).Interface(), v.Index(i))
 	}

@@ -23,6 +23,7 @@ func (c *Config) Validate() error {
 	if c.Admin.Listen != "" {
 		checkAddresses(p, "admin.listen", Addresses{c.Admin.Listen})
 	}
+	checkTLS(p, &c.TLS)
 	if c.Data == "" {
 		p.add("data", "is empty; it must be a directory")
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"time"
 
 	"github.com/snoserver/sno/internal/hub"
 )
@@ -41,6 +42,14 @@ func (s *Server) reasons() []reason {
 		all = append(all, reason{shown.Code.String(), shown.Text})
 	}
 	return all
+}
+
+// CertificateExpires is when the first of the server's certificates ends; zero: there is none.
+func (s *Server) CertificateExpires() time.Time {
+	if s.certs == nil {
+		return time.Time{}
+	}
+	return s.certs.Expires()
 }
 
 // healthRoutes are for whoever asks from outside: they say whether, not why.
@@ -81,7 +90,8 @@ func (s *Server) readiness(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
 	_ = json.NewEncoder(w).Encode(struct {
-		Ready   bool     `json:"ready"`
-		Reasons []reason `json:"reasons,omitempty"`
-	}{len(reasons) == 0, reasons}) // whoever has gone needs no answer
+		Ready   bool      `json:"ready"`
+		Reasons []reason  `json:"reasons,omitempty"`
+		Expires time.Time `json:"certificate_expires,omitzero"`
+	}{len(reasons) == 0, reasons, s.CertificateExpires()}) // whoever has gone needs no answer
 }

@@ -25,11 +25,15 @@ func (s *Server) listen() error {
 		}
 		s.public = append(s.public, l)
 	}
-	if s.cfg.Admin.Listen == "" {
-		return nil
-	}
 	var err error
-	s.admin, err = listenOn(s.cfg.Admin.Listen, "admin.listen")
+	if addr := s.cfg.TLS.RedirectListen; addr != "" {
+		if s.redirect, err = listenOn(addr, "tls.redirect_listen"); err != nil {
+			return err
+		}
+	}
+	if addr := s.cfg.Admin.Listen; addr != "" {
+		s.admin, err = listenOn(addr, "admin.listen")
+	}
 	return err
 }
 
@@ -42,11 +46,10 @@ func listenOn(addr, setting string) (net.Listener, error) {
 }
 
 func (s *Server) closeListeners() {
-	for _, l := range s.public {
-		l.Close()
-	}
-	if s.admin != nil {
-		s.admin.Close()
+	for _, l := range append(s.public[:len(s.public):len(s.public)], s.redirect, s.admin) {
+		if l != nil {
+			l.Close()
+		}
 	}
 }
 
@@ -70,13 +73,17 @@ func (s *Server) newHTTP(h http.Handler) *http.Server {
 }
 
 // URL is where the server listens first.
-func (s *Server) URL() string { return "http://" + s.public[0].Addr().String() }
+func (s *Server) URL() string { return s.URLs()[0] }
 
 // URLs are where the server listens.
 func (s *Server) URLs() []string {
+	scheme := "http://"
+	if s.certs != nil {
+		scheme = "https://"
+	}
 	all := make([]string, len(s.public))
 	for i, l := range s.public {
-		all[i] = "http://" + l.Addr().String()
+		all[i] = scheme + l.Addr().String()
 	}
 	return all
 }

@@ -23,10 +23,16 @@ func (s *Server) allowed(r *http.Request) bool { return s.now.Load().origin(r) }
 func (s *Server) Reload(cfg config.Config) error {
 	s.reloading.Lock()
 	defer s.reloading.Unlock()
+	if err := s.reloadCertificate(cfg.TLS.Cert, cfg.TLS.Key); err != nil {
+		return err
+	}
 	s.now.Store(newSettings(cfg))
 	s.hub.SetLimits(cfg.HubLimits())
 	s.hub.SetApps(cfg.HubApps())
 	s.transports.reload()
+	if s.cfg.TLS.On() != cfg.TLS.On() {
+		s.log.Warn("TLS begins and ends with a restart only", "tls", s.cfg.TLS.On())
+	}
 	for _, name := range config.Restart(&s.cfg, &cfg) {
 		s.log.Warn("this setting has changed and needs a restart to take effect", "setting", name)
 	}

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/snoserver/sno/internal/auth"
+	"github.com/snoserver/sno/internal/certificate"
 	"github.com/snoserver/sno/internal/config"
 	"github.com/snoserver/sno/internal/hub"
 	"github.com/snoserver/sno/internal/store/local"
@@ -27,7 +28,9 @@ type Server struct {
 
 	public    []net.Listener
 	http      *http.Server
-	admin     net.Listener // nil: there is none
+	certs     certificate.Source // nil: no TLS
+	redirect  net.Listener       // nil: there is none, as for admin
+	admin     net.Listener
 	adminHTTP *http.Server
 
 	reloading sync.Mutex // held by Reload
@@ -47,6 +50,9 @@ func New(cfg config.Config, log *slog.Logger) (_ *Server, err error) {
 		}
 	}()
 	if err := s.listen(); err != nil {
+		return nil, err
+	}
+	if err := s.openCertificates(); err != nil {
 		return nil, err
 	}
 	if s.hub, err = hub.New(hub.Options{Open: s.openLog, Limits: cfg.HubLimits(), Grace: cfg.Presence.Grace.Duration(), Logger: log}); err != nil {
@@ -69,22 +75,47 @@ func (s *Server) openLog(sink hub.Sink) (hub.Log, error) {
 
 // Run serves until ctx ends, then drains and closes everything.
 func (s *Server) Run(ctx context.Context) error {
-	failed := make(chan error, len(s.public)+1)
-	for _, l := range s.public {
-		go func() { failed <- s.http.Serve(l) }()
-	}
-	if s.admin != nil {
-		go func() { failed <- s.adminHTTP.Serve(s.admin) }()
-		defer s.adminHTTP.Close()
-	}
+	failed := make(chan error, len(s.public)+2)
+	stop := s.serve(failed)
 	s.phase.Store(int32(serving))
 	select {
 	case err := <-failed:
 		s.http.Close()
+		stop()
 		return errors.Join(err, s.hub.Close())
 	case <-ctx.Done():
 	}
 	s.phase.Store(int32(draining))
 	s.drain()
+	stop()
 	return s.hub.Close()
+}
+
+// serve starts to answer at all listeners. Stop ends what is beside the public ones, which the drain ends.
+func (s *Server) serve(failed chan<- error) (stop func()) {
+	for _, l := range s.public {
+		go func() { failed <- s.http.Serve(s.secured(l)) }()
+	}
+	beside := map[*http.Server]net.Listener{}
+	if s.admin != nil {
+		beside[s.adminHTTP] = s.admin
+	}
+	if s.redirect != nil {
+		beside[s.newHTTP(s.certs.Challenges(http.HandlerFunc(s.redirectHTTPS)))] = s.redirect
+	}
+	for h, l := range beside {
+		go func() { failed <- h.Serve(l) }()
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var certs sync.WaitGroup
+	if s.certs != nil {
+		certs.Go(func() { s.certs.Run(ctx) })
+	}
+	return func() {
+		cancel()
+		certs.Wait()
+		for h := range beside {
+			h.Close()
+		}
+	}
 }
