@@ -49,7 +49,7 @@ func loopbackHost(next http.Handler) http.Handler {
 		if h, _, err := net.SplitHostPort(host); err == nil {
 			host = h
 		}
-		if !isLoopback(strings.Trim(host, "[]")) {
+		if host != "" && !isLoopback(strings.Trim(host, "[]")) { // what sends no name, a health check say, is no browser
 			http.Error(w, "this address answers to localhost only: it trusts everybody on this machine", http.StatusMisdirectedRequest)
 			return
 		}

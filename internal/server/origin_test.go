@@ -44,7 +44,7 @@ func TestLoopbackHost(t *testing.T) {
 	h := loopbackHost(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	for host, status := range map[string]int{
 		"localhost": 200, "localhost:7878": 200, "127.0.0.1:7878": 200, "[::1]:7878": 200, "[::1]": 200, "tab.localhost:7878": 200,
-		"evil.example": http.StatusMisdirectedRequest, "evil.example:7878": http.StatusMisdirectedRequest, "192.168.1.2:7878": http.StatusMisdirectedRequest, "": http.StatusMisdirectedRequest,
+		"evil.example": http.StatusMisdirectedRequest, "evil.example:7878": http.StatusMisdirectedRequest, "192.168.1.2:7878": http.StatusMisdirectedRequest, "": 200,
 	} {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Host = host

@@ -123,17 +123,21 @@ var notByPoll = map[string]string{
 func TestNative(t *testing.T) {
 	for _, transport := range Transports {
 		t.Run(transport, func(t *testing.T) {
-			Run(t, func(t *testing.T) Server {
-				p := startProcess(t)
-				dial := func(t *testing.T) Client { return p.dial(t, transport) }
-				s := Server{Dial: dial, Publish: p.publish, Drain: p.drain, MessageBytes: 1 << 20}
-				if transport == "poll" {
-					s.Drain = nil
-				}
-				return s
-			})
+			Run(t, func(t *testing.T) Server { return startProcess(t).server(transport) })
 		})
 	}
+}
+
+// server is the process as the suite sees it over a transport.
+func (p *process) server(transport string) Server {
+	s := Server{
+		Dial:    func(t *testing.T) Client { return p.dial(t, transport) },
+		Publish: p.publish, Drain: p.drain, MessageBytes: 1 << 20,
+	}
+	if transport == "poll" {
+		s.Drain = nil
+	}
+	return s
 }
 
 func (p *process) drain(t *testing.T) {
