@@ -8,18 +8,21 @@ import (
 
 // Config is everything that can be configured. Default returns one with the defaults, Load one from a file, the environment and flags.
 type Config struct {
-	Listen     Addresses `toml:"listen" restart:"yes" doc:"The addresses to listen on, host:port, one or a list of them. Without a host (\":7878\") every address of the machine."`
-	Data       string    `toml:"data" restart:"yes" doc:"The directory for the messages. It is made if it does not exist, and belongs to one server at a time."`
-	Drain      Duration  `toml:"drain" min:"0s" max:"10m" doc:"When the server stops, its clients are asked to go at random times within so long, so that they do not all come back at once."`
-	DrainDelay Duration  `toml:"drain_delay" min:"0s" max:"10m" doc:"How long the server says that it is not ready before it drains, and goes on as ever: so long as a load balancer needs to see it and send new clients elsewhere."`
-	Origins    []string  `toml:"origins" doc:"Pages that may connect besides the server's own: \"https://example.com\", \"https://*.example.com\", \"http://localhost:*\", or \"*\" for all."`
-	Admin      Admin     `toml:"admin" doc:"The listener for those who run the server. Everybody who can reach it can read it, so keep it on loopback or a network of your own."`
-	TLS        TLS       `toml:"tls" doc:"Encryption at the addresses of listen. Without a certificate they speak plain HTTP, for a proxy that encrypts."`
-	Store      Store     `toml:"store" doc:"How messages reach the disk."`
-	Limits     Limits    `toml:"limits" doc:"What one message or client may use."`
-	Presence   Presence  `toml:"presence" doc:"Who is in a channel."`
-	Log        Log       `toml:"log" doc:"What the server tells about itself, on its standard error."`
-	Apps       []App     `toml:"app" doc:"The tenants. Channels of two apps never meet."`
+	Listen         Addresses `toml:"listen" restart:"yes" doc:"The addresses to listen on, host:port, one or a list of them. Without a host (\":7878\") every address of the machine."`
+	ListenProxy    Addresses `toml:"listen_proxy" restart:"yes" doc:"The same, for load balancers that begin every connection with a header of the PROXY protocol (version 1 or 2). Only trusted_proxies may connect there."`
+	TrustedProxies []string  `toml:"trusted_proxies" doc:"Networks, such as \"10.0.0.0/8\" or \"127.0.0.1\", whose word counts on who the client is. From anywhere else such headers are not looked at."`
+	ProxyHeader    string    `toml:"proxy_header" values:"x-forwarded|forwarded" doc:"What trusted proxies set: X-Forwarded-For, -Proto and -Host, or Forwarded (RFC 7239). The others are not looked at: a proxy lets those of its clients pass."`
+	Data           string    `toml:"data" restart:"yes" doc:"The directory for the messages. It is made if it does not exist, and belongs to one server at a time."`
+	Drain          Duration  `toml:"drain" min:"0s" max:"10m" doc:"When the server stops, its clients are asked to go at random times within so long, so that they do not all come back at once."`
+	DrainDelay     Duration  `toml:"drain_delay" min:"0s" max:"10m" doc:"How long the server says that it is not ready before it drains, and goes on as ever: so long as a load balancer needs to see it and send new clients elsewhere."`
+	Origins        []string  `toml:"origins" doc:"Pages that may connect besides the server's own: \"https://example.com\", \"https://*.example.com\", \"http://localhost:*\", or \"*\" for all."`
+	Admin          Admin     `toml:"admin" doc:"The listener for those who run the server. Everybody who can reach it can read it, so keep it on loopback or a network of your own."`
+	TLS            TLS       `toml:"tls" doc:"Encryption at the addresses of listen. Without a certificate they speak plain HTTP, for a proxy that encrypts."`
+	Store          Store     `toml:"store" doc:"How messages reach the disk."`
+	Limits         Limits    `toml:"limits" doc:"What one message or client may use."`
+	Presence       Presence  `toml:"presence" doc:"Who is in a channel."`
+	Log            Log       `toml:"log" doc:"What the server tells about itself, on its standard error."`
+	Apps           []App     `toml:"app" doc:"The tenants. Channels of two apps never meet."`
 
 	// Dev is set by Dev only, never by a file: everybody on this machine is trusted, and nobody else.
 	Dev bool `toml:"-"`
@@ -60,12 +63,13 @@ type Presence struct {
 func Default() Config {
 	l := hub.DefaultLimits
 	return Config{
-		Listen: Addresses{"127.0.0.1:7878"},
-		Data:   "sno-data",
-		Drain:  Duration(10 * time.Second),
-		Admin:  Admin{Listen: "127.0.0.1:7879"},
-		TLS:    TLS{ACME: ACME{Directory: "https://acme-v02.api.letsencrypt.org/directory", Storage: "sno-certificates"}},
-		Store:  Store{Sync: "always", Interval: Duration(200 * time.Millisecond)},
+		Listen:      Addresses{"127.0.0.1:7878"},
+		ProxyHeader: "x-forwarded",
+		Data:        "sno-data",
+		Drain:       Duration(10 * time.Second),
+		Admin:       Admin{Listen: "127.0.0.1:7879"},
+		TLS:         TLS{ACME: ACME{Directory: "https://acme-v02.api.letsencrypt.org/directory", Storage: "sno-certificates"}},
+		Store:       Store{Sync: "always", Interval: Duration(200 * time.Millisecond)},
 		Limits: Limits{
 			MessageBytes: Size(l.MessageBytes), ChannelBytes: l.ChannelBytes, Subscriptions: l.Subscriptions,
 			Members: l.Members, MemberBytes: Size(l.MemberBytes),

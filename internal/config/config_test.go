@@ -155,6 +155,8 @@ func TestLoadSaysWhatIsWrong(t *testing.T) {
 		"value: redirect to where":  {"[tls]\nredirect_listen = \":80\"", `:2: tls.redirect_listen sends to HTTPS, but`},
 		"value: domain":             {"[tls.acme]\ndomains = [\"a.example\", \"*.example\"]", `:2: tls.acme.domains[2] is "*.example"; it must be a name`},
 		"value: directory":          {"[tls.acme]\ndirectory = \"http://a\"", `:2: tls.acme.directory is "http://a"; it must be a URL`},
+		"value: a proxy":            {"trusted_proxies = [\"10.0.0.0/8\", \"lb.example\"]", `:1: trusted_proxies[2] "lb.example" is no network: it must be like`},
+		"value: proxies of nobody":  {"listen_proxy = \":1\"", `:1: listen_proxy is for trusted_proxies, which is empty`},
 		"value: sync":               {"[store]\nsync = \"sometimes\"", `:2: store.sync is "sometimes"; it must be always, interval or never`},
 		"value: no sync":            {"[store]\nsync = \"\"", `store.sync is ""; it must be always`},
 		"value: too large":          {"[limits]\nmessage_bytes = \"33MiB\"", `:2: limits.message_bytes is 33MiB; it must be from 1 to 32MiB`},

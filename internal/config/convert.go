@@ -4,6 +4,7 @@ import (
 	"log/slog"
 
 	"github.com/snoserver/sno/internal/hub"
+	"github.com/snoserver/sno/internal/peer"
 )
 
 // SlogLevel is the level in the words of the logger.
@@ -11,6 +12,12 @@ func (l Log) SlogLevel() slog.Level {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(l.Level)) // the words are slog's own, and Validate has seen this one
 	return level
+}
+
+// Proxies returns the proxies that are believed, and which headers of theirs.
+func (c *Config) Proxies() (peer.Networks, peer.Header) {
+	networks, _ := peer.ParseNetworks(c.TrustedProxies) // Validate has seen them
+	return networks, peer.Header(c.ProxyHeader == "forwarded")
 }
 
 // HubLimits returns the limits in the hub's words.

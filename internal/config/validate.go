@@ -10,19 +10,15 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/snoserver/sno/internal/peer"
 )
 
 // Validate checks everything that can be checked without the machine. The error is a *InvalidError.
 func (c *Config) Validate() error {
 	p := &InvalidError{}
 	checkTags(p, "", reflect.ValueOf(c).Elem())
-	if len(c.Listen) == 0 {
-		p.add("listen", "is empty; it must have at least one address, such as \"127.0.0.1:7878\"")
-	}
-	checkAddresses(p, "listen", c.Listen)
-	if c.Admin.Listen != "" {
-		checkAddresses(p, "admin.listen", Addresses{c.Admin.Listen})
-	}
+	checkListeners(p, c)
 	checkTLS(p, &c.TLS)
 	if c.Data == "" {
 		p.add("data", "is empty; it must be a directory")
@@ -98,6 +94,25 @@ func number(s string, t reflect.Type) int64 {
 		panic(fmt.Sprintf("tag %q: %v", s, err))
 	}
 	return n
+}
+
+func checkListeners(p *InvalidError, c *Config) {
+	if len(c.Listen)+len(c.ListenProxy) == 0 {
+		p.add("listen", "is empty; it must have at least one address, such as \"127.0.0.1:7878\"")
+	}
+	checkAddresses(p, "listen", c.Listen)
+	checkAddresses(p, "listen_proxy", c.ListenProxy)
+	if c.Admin.Listen != "" {
+		checkAddresses(p, "admin.listen", Addresses{c.Admin.Listen})
+	}
+	for i, network := range c.TrustedProxies {
+		if _, err := peer.ParseNetworks([]string{network}); err != nil {
+			p.add(path("trusted_proxies").element(i), "%s", err)
+		}
+	}
+	if len(c.ListenProxy) > 0 && len(c.TrustedProxies) == 0 {
+		p.add("listen_proxy", "is for trusted_proxies, which is empty; name the load balancers' networks there")
+	}
 }
 
 func checkAddresses(p *InvalidError, at path, all Addresses) {

@@ -6,7 +6,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"time"
+
+	"github.com/snoserver/sno/internal/peer"
 )
 
 // Bounds that keep a client which sends slowly, or nothing, from holding on to a connection.
@@ -25,6 +28,13 @@ func (s *Server) listen() error {
 		}
 		s.public = append(s.public, l)
 	}
+	for _, addr := range s.cfg.ListenProxy {
+		l, err := listenOn(addr, "listen_proxy")
+		if err != nil {
+			return err
+		}
+		s.public = append(s.public, &peer.Listener{Listener: l, Trusted: s.trusted, Logger: s.log})
+	}
 	var err error
 	if addr := s.cfg.TLS.RedirectListen; addr != "" {
 		if s.redirect, err = listenOn(addr, "tls.redirect_listen"); err != nil {
@@ -36,6 +46,9 @@ func (s *Server) listen() error {
 	}
 	return err
 }
+
+// trusted says whether an address is a trusted proxy's.
+func (s *Server) trusted(a netip.Addr) bool { return s.now.Load().proxies.Contain(a) }
 
 func listenOn(addr, setting string) (net.Listener, error) {
 	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", addr)

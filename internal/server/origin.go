@@ -21,7 +21,10 @@ func originCheck(origins []string, loopback bool) func(*http.Request) bool {
 		if err != nil || u.Host == "" {
 			return false
 		}
-		if strings.EqualFold(u.Host, r.Host) || loopback && isLoopback(u.Hostname()) {
+		client := clientOf(r)
+		// A page of plain HTTP may be anybody's on its way, so it is not the page of a server that is asked by HTTPS.
+		own := strings.EqualFold(u.Host, client.Host) && (u.Scheme == "https" || client.Scheme == "http")
+		if own || loopback && isLoopback(u.Hostname()) {
 			return true
 		}
 		for _, allowed := range origins {

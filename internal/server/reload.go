@@ -4,16 +4,21 @@ import (
 	"net/http"
 
 	"github.com/snoserver/sno/internal/config"
+	"github.com/snoserver/sno/internal/peer"
 )
 
 // settings are a configuration in force, with what follows from it. They are replaced as a whole.
 type settings struct {
 	config.Config
-	origin func(*http.Request) bool
+	origin  func(*http.Request) bool
+	proxies peer.Networks
+	header  peer.Header
 }
 
 func newSettings(cfg config.Config) *settings {
-	return &settings{Config: cfg, origin: originCheck(cfg.Origins, cfg.Dev)}
+	s := &settings{Config: cfg, origin: originCheck(cfg.Origins, cfg.Dev)}
+	s.proxies, s.header = cfg.Proxies()
+	return s
 }
 
 // allowed says whether the page that a request comes from may connect.

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"net"
 	"net/http"
 	"time"
 
@@ -23,13 +22,4 @@ func (s *Server) routes() http.Handler {
 	}
 	mux.Handle("/", dashboard.Handler(dashboard.Config{App: s.cfg.Apps[0].ID, Key: s.cfg.Apps[0].Keys[0].ID}))
 	return loopbackHost(mux)
-}
-
-// address is the client's, without the port.
-func (s *Server) address(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	return host
 }

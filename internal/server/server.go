@@ -59,7 +59,7 @@ func New(cfg config.Config, log *slog.Logger) (_ *Server, err error) {
 		return nil, err
 	}
 	s.hub.SetApps(cfg.HubApps())
-	s.http = s.newHTTP(s.routes())
+	s.http = s.newHTTP(s.known(s.routes()))
 	s.adminHTTP = s.newHTTP(s.adminRoutes())
 	return s, nil
 }
