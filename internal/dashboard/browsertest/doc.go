@@ -1,3 +1,3 @@
-// Package browsertest tests the playground as a person uses it: a real browser, two tabs, and the real server program, which is killed
-// and started again. There is nothing in it but tests.
+// Package browsertest tests in a real browser, with the real server program, which is killed and started again: the playground as a person uses it, in two
+// tabs, and pages that have nothing but an EventSource or fetch. There is nothing in it but tests.
 package browsertest
