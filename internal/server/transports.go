@@ -47,7 +47,8 @@ func (s *Server) newTransports() *transports {
 // reload has connections from now on keep to the limits in force. Those that are there keep to what they were told.
 func (t *transports) reload() {
 	t.websocket.Store(websocket.New(websocket.Options{
-		Subprotocol: "sno.v1", MessageBytes: t.protocol.FrameBytes(), TooLargeCode: int(hub.CodeFrameTooLarge), AllowOrigin: t.s.allowed,
+		Subprotocol: "sno.v1", MessageBytes: t.protocol.FrameBytes(), TooLargeCode: int(hub.CodeFrameTooLarge), TimeoutCode: int(hub.CodeTimeout),
+		CompressFrom: int(t.s.now.Load().WebSocket.CompressFrom), AllowOrigin: t.s.allowed,
 	}))
 }
 

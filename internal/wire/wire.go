@@ -34,6 +34,12 @@ type Handler interface {
 	Closed(lastHeard time.Time)
 }
 
+// Vetter is what a Handler can tell besides. Until Vetted a transport spends less on a peer.
+type Vetter interface {
+	// Vetted reports whether the peer has shown who it is. It may be called from anywhere.
+	Vetted() bool
+}
+
 // Next says what follows a Pull.
 type Next struct {
 	// More: Pull again at once.

@@ -279,6 +279,9 @@ func (h *Handler) welcome(ref json.RawMessage, s *hub.Session) []byte {
 	return w.end()
 }
 
+// Vetted implements wire.Vetter.
+func (h *Handler) Vetted() bool { return h.session.Load() != nil }
+
 // Heartbeat implements wire.Handler.
 func (h *Handler) Heartbeat() {
 	if h.session.Load() != nil {

@@ -2,12 +2,14 @@ package websocket
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,7 +37,11 @@ type echo struct {
 	tooLarge []int64
 	closed   chan time.Time
 	block    chan struct{} // Receive waits for it when set
+	vetted   atomic.Bool
 }
+
+// Vetted implements wire.Vetter.
+func (e *echo) Vetted() bool { return e.vetted.Load() }
 
 func (e *echo) Receive(msg []byte, binary bool) {
 	if e.block != nil {
@@ -89,8 +95,16 @@ func (e *echo) wait(t *testing.T) time.Time {
 // serve starts an endpoint and returns its address and the handlers of its connections.
 func serve(t *testing.T, block chan struct{}) (url string, handlers chan *echo) {
 	t.Helper()
+	return serveWith(t, Options{}, block)
+}
+
+// serveWith is serve with some options of its own.
+func serveWith(t *testing.T, o Options, block chan struct{}) (url string, handlers chan *echo) {
+	t.Helper()
 	handlers = make(chan *echo, 10)
-	e := New(Options{Subprotocol: "test.v1", MessageBytes: limit, TooLargeCode: 4004, AllowOrigin: func(r *http.Request) bool { return r.Header.Get("Origin") != "http://evil.example" }})
+	o.Subprotocol, o.MessageBytes, o.TooLargeCode = "test.v1", cmp.Or(o.MessageBytes, limit), 4004
+	o.AllowOrigin = func(r *http.Request) bool { return r.Header.Get("Origin") != "http://evil.example" }
+	e := New(o)
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_ = e.Serve(w, r, func(c wire.Conn) wire.Handler {
 			h := &echo{conn: c, closed: make(chan time.Time, 1), block: block}
@@ -152,6 +166,7 @@ func TestFarTooLargeCloses(t *testing.T) {
 	if !websocket.IsCloseError(err, 4004) {
 		t.Errorf("the close was %v", err)
 	}
+	ws.Close()
 	(<-handlers).wait(t)
 }
 
