@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -27,8 +28,8 @@ var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 func shops(t testing.TB) *Authenticator {
 	t.Helper()
 	a, err := New([]App{
-		{ID: "shop", Keys: []Key{{"shop-1", shopSecret}, {"shop-2", shopSecret + "2"}}},
-		{ID: "blog", Keys: []Key{{"blog-1", blogSecret}}, Anonymous: []hub.Allow{{Pattern: "news", Actions: hub.ActionSubscribe}}},
+		{ID: "shop", Keys: []Key{{ID: "shop-1", Secret: shopSecret}, {ID: "shop-2", Secret: shopSecret + "2", Previous: shopSecret + "1"}}},
+		{ID: "blog", Keys: []Key{{ID: "blog-1", Secret: blogSecret}}, Anonymous: []hub.Allow{{Pattern: "news", Actions: hub.ActionSubscribe}}},
 		{ID: "board", Public: true},
 	})
 	if err != nil {
@@ -62,12 +63,14 @@ func TestNewRefuses(t *testing.T) {
 	}{
 		"no app id":         {[]App{{}}, `app id "" is not allowed`},
 		"odd app id":        {[]App{{ID: "a b"}}, `app id "a b" is not allowed`},
-		"colon in a key id": {[]App{{ID: "a", Keys: []Key{{"k:1", shopSecret}}}}, `app "a": key id "k:1"`},
-		"long key id":       {[]App{{ID: "a", Keys: []Key{{strings.Repeat("k", 65), shopSecret}}}}, "1 to 64"},
-		"no secret":         {[]App{{ID: "a", Keys: []Key{{"k", ""}}}}, `key "k" has no secret`},
+		"colon in a key id": {[]App{{ID: "a", Keys: []Key{{ID: "k:1", Secret: shopSecret}}}}, `app "a": key id "k:1"`},
+		"long key id":       {[]App{{ID: "a", Keys: []Key{{ID: strings.Repeat("k", 65), Secret: shopSecret}}}}, "1 to 64"},
+		"no secret":         {[]App{{ID: "a", Keys: []Key{{ID: "k", Secret: ""}}}}, `key "k" has no secret`},
 		"app twice":         {[]App{{ID: "a"}, {ID: "a"}}, `app id "a" is used twice`},
-		"key in two apps":   {[]App{{ID: "a", Keys: []Key{{"k", shopSecret}}}, {ID: "b", Keys: []Key{{"k", blogSecret}}}}, `used already, in app "a"`},
-		"key twice":         {[]App{{ID: "a", Keys: []Key{{"k", shopSecret}, {"k", shopSecret}}}}, "used already"},
+		"key in two apps":   {[]App{{ID: "a", Keys: []Key{{ID: "k", Secret: shopSecret}}}, {ID: "b", Keys: []Key{{ID: "k", Secret: blogSecret}}}}, `used already, in app "a"`},
+		"one secret twice":  {[]App{{ID: "a", Keys: []Key{{"k", shopSecret, shopSecret}}}}, "same secret twice"},
+		"nobody's id":       {[]App{{ID: "a", Anonymous: []hub.Allow{{Pattern: "user:{user}"}}}}, "no user id"},
+		"key twice":         {[]App{{ID: "a", Keys: []Key{{ID: "k", Secret: shopSecret}, {ID: "k", Secret: shopSecret}}}}, "used already"},
 	} {
 		_, err := New(test.apps)
 		if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "secret-01") {
@@ -90,6 +93,68 @@ func TestKey(t *testing.T) {
 	}
 	g, err = a.Key("shop-1", mint(t, Claims{Expires: noon.Add(time.Hour)}))
 	refused(t, g, err, hub.CodeUnauthorized, "client token", "Bearer")
+}
+
+// While a secret is changed, both count.
+func TestTwoSecrets(t *testing.T) {
+	a := shops(t)
+	for secret, good := range map[string]bool{shopSecret + "2": true, shopSecret + "1": true, shopSecret: false, "": false} {
+		if g, err := a.Key("shop-2", secret); (err == nil) != good || good && g.App != "shop" {
+			t.Errorf("the key with %q: %+v, %v", secret, g, err)
+		}
+		if secret == "" {
+			continue
+		}
+		token, err := Mint("shop-2", secret, Claims{Client: "ann", Expires: noon.Add(time.Hour)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if g, err := a.Token(token); (err == nil) != good || good && g.Client != "ann" {
+			t.Errorf("a token signed with %q: %+v, %v", secret, g, err)
+		}
+	}
+	if g, err := a.Key("shop-1", ""); err == nil {
+		t.Errorf("no secret before is taken for an empty one: %+v", g)
+	}
+}
+
+// What is refused changes nothing, and what is taken counts at once, for requests under way elsewhere too.
+func TestSetAppsWhileItRuns(t *testing.T) {
+	a := shops(t)
+	if err := a.SetApps([]App{{ID: "shop", Keys: []Key{{ID: "new", Secret: blogSecret}}}, {ID: "a b"}}); err == nil {
+		t.Fatal("took a bad app")
+	}
+	var readers sync.WaitGroup
+	stop := make(chan struct{})
+	for range 4 {
+		readers.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				_, before := a.Key("shop-1", shopSecret)
+				_, after := a.Key("new", blogSecret)
+				if before != nil && after != nil {
+					t.Error("there was a time without a key")
+					return
+				}
+			}
+		})
+	}
+	for range 100 {
+		if err := a.SetApps([]App{{ID: "shop", Keys: []Key{{ID: "shop-1", Secret: shopSecret}, {ID: "new", Secret: blogSecret}}}}); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := a.SetApps([]App{{ID: "shop", Keys: []Key{{ID: "new", Secret: blogSecret}}}}); err != nil {
+		t.Error(err)
+	}
+	close(stop)
+	readers.Wait()
+	g, err := a.Key("shop-1", shopSecret)
+	refused(t, g, err, hub.CodeUnauthorized)
 }
 
 func TestAnonymous(t *testing.T) {
@@ -165,7 +230,7 @@ func TestRequest(t *testing.T) {
 }
 
 func TestPrintingShowsNoSecret(t *testing.T) {
-	key := Key{"shop-1", shopSecret}
+	key := Key{"shop-1", shopSecret, shopSecret + "0"}
 	app := App{ID: "shop", Keys: []Key{key}}
 	var log bytes.Buffer
 	slog.New(slog.NewTextHandler(&log, nil)).Info("start", "key", key, "app", app)

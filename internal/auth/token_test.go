@@ -74,9 +74,13 @@ func TestTokenOfAnotherLibrary(t *testing.T) {
 	}{
 		"the documented one": {`{"sub":"ann","exp":1795352400,"channels":{"chat:*":["subscribe","history"]}}`,
 			hub.Grant{Client: "ann", Allow: []hub.Allow{{Pattern: "chat:*", Actions: hub.ActionSubscribe | hub.ActionHistory}}}},
-		"claims of others are left alone": {`{"sub":"ann","exp":1795352400,"iss":"us","aud":["x"],"iat":1795348700,"jti":"1","role":{"a":1}}`, hub.Grant{Client: "ann"}},
-		"no sub":                          {`{"exp":1795352400.0,"channels":{"a":[],"b":["admin","admin"]}}`, hub.Grant{Allow: []hub.Allow{{Pattern: "a"}, {Pattern: "b", Actions: hub.ActionAdmin}}}},
-		"not before now":                  {`{"sub":"ann","exp":1795352400,"nbf":1795348800}`, hub.Grant{Client: "ann"}},
+		"claims of others are left alone": {`{"sub":"ann","exp":1795352400,"iss":"us","aud":["x"],"role":{"a":1}}`, hub.Grant{Client: "ann"}},
+		"what it can be revoked by":       {`{"sub":"ann","exp":1795352400,"iat":1795348700,"jti":"1"}`, hub.Grant{Client: "ann", TokenID: "1", Issued: time.Unix(1795348700, 0)}},
+		"member":                          {`{"sub":"ann","exp":1795352400,"member":{"name":"Ann"}}`, hub.Grant{Client: "ann", Member: []byte(`{"name":"Ann"}`)}},
+		"the user's own channels": {`{"sub":"ann","exp":1795352400,"channels":{"user:{user}:*":["subscribe"]}}`,
+			hub.Grant{Client: "ann", Allow: []hub.Allow{{Pattern: "user:ann:*", Actions: hub.ActionSubscribe}}}},
+		"no sub":         {`{"exp":1795352400.0,"channels":{"a":[],"b":["admin","admin"]}}`, hub.Grant{Allow: []hub.Allow{{Pattern: "a"}, {Pattern: "b", Actions: hub.ActionAdmin}}}},
+		"not before now": {`{"sub":"ann","exp":1795352400,"nbf":1795348800}`, hub.Grant{Client: "ann"}},
 	} {
 		g, err := a.Token(sign(t, jwt.SigningMethodHS256, []byte(shopSecret), `{"alg":"HS256","typ":"JWT","kid":"shop-1"}`, test.claims))
 		test.want.App, test.want.Expires, test.want.Grace = "shop", time.Unix(1795352400, 0), DefaultGrace
@@ -107,11 +111,11 @@ func TestTokenRefused(t *testing.T) {
 		"two parts":             {"eyJh.eyJh", "not a token"},
 		"four parts":            {strings.Join(valid, ".") + ".x", "not a token"},
 		"garbage":               {"ey.ey.ey", "malformed"},
-		"too long":              {"ey" + strings.Repeat("x", MaxTokenBytes), "has 8194"},
+		"too long":              {"ey" + strings.Repeat("x", MaxTokenBytes), "not 8194"},
 		"alg none":              {sign(t, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, `{"alg":"none","kid":"shop-1"}`, good), "HS256"},
 		"alg None":              {sign(t, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, `{"alg":"None","kid":"shop-1"}`, good), "HS256"},
 		"alg HS384":             {sign(t, jwt.SigningMethodHS384, []byte(shopSecret), `{"alg":"HS384","kid":"shop-1"}`, good), "HS256"},
-		"alg RS256":             {sign(t, jwt.SigningMethodRS256, rsaKey, `{"alg":"RS256","kid":"shop-1"}`, good), "HS256"},
+		"alg RS256":             {sign(t, jwt.SigningMethodRS256, rsaKey, `{"alg":"RS256","kid":"shop-1"}`, good), "no issuer of that name"},
 		"no alg":                {hs(`{"kid":"shop-1"}`, good), "HS256"},
 		"alg no string":         {hs(`{"alg":1,"kid":"shop-1"}`, good), "HS256"},
 		"no kid":                {hs(`{"alg":"HS256"}`, good), "no kid"},
@@ -137,10 +141,18 @@ func TestTokenRefused(t *testing.T) {
 		"sub no string":         {hs(header, `{"sub":1,"exp":1795352400}`), "malformed"},
 		"channels an array":     {hs(header, `{"exp":1795352400,"channels":["a"]}`), "malformed"},
 		"actions a string":      {hs(header, `{"exp":1795352400,"channels":{"a":"subscribe"}}`), "malformed"},
-		"unknown action":        {hs(header, `{"exp":1795352400,"channels":{"a":["read"]}}`), `"read" on "a"; the actions are subscribe,publish,presence,history,admin`},
+		"unknown action":        {hs(header, `{"exp":1795352400,"channels":{"a":["read"]}}`), `"read" on "a" cannot be allowed; the actions are subscribe,publish,presence,history,admin`},
 		"action in capitals":    {hs(header, `{"exp":1795352400,"channels":{"a":["Subscribe"]}}`), `"Subscribe"`},
 		"empty pattern":         {hs(header, `{"exp":1795352400,"channels":{"":["subscribe"]}}`), "0 bytes"},
 		"long pattern":          {hs(header, `{"exp":1795352400,"channels":{"`+strings.Repeat("a", 1025)+`":["subscribe"]}}`), "1025 bytes"},
+		"{user} without one":    {hs(header, `{"exp":1795352400,"channels":{"user:{user}":["subscribe"]}}`), "needs an id (sub) that is not empty"},
+		"{user} is a star":      {hs(header, `{"sub":"*","exp":1795352400,"channels":{"user:{user}":["subscribe"]}}`), "has no '*'"},
+		"{user} has a star":     {hs(header, `{"sub":"a*b","exp":1795352400,"channels":{"x":[],"{user}:y":["subscribe"]}}`), "has no '*'"},
+		"{user} a thousandfold": {hs(header, `{"sub":"`+strings.Repeat("a", 200)+`","exp":1795352400,"channels":{"`+strings.Repeat("{user}", 6)+`":["subscribe"]}}`), "1200 bytes"},
+		"member an array":       {hs(header, `{"exp":1795352400,"member":["a"]}`), "JSON object"},
+		"member null":           {hs(header, `{"exp":1795352400,"member":null}`), "JSON object"},
+		"jti too long":          {hs(header, `{"exp":1795352400,"jti":"`+strings.Repeat("a", 257)+`"}`), "257 bytes"},
+		"iat in milliseconds":   {hs(header, `{"exp":1795352400,"iat":1795348800000}`), "iat is out of range"},
 		"too many patterns":     {hs(header, `{"exp":1795352400,"channels":{`+strings.Join(patterns, ",")+`}}`), "101 channel patterns"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -153,6 +165,10 @@ func TestTokenRefused(t *testing.T) {
 func TestTokenExpires(t *testing.T) {
 	a := shops(t)
 	token := mint(t, Claims{Client: "ann", Expires: noon})
+	short := &App{ID: "shop", Grace: time.Second}
+	if short.grace() != Leeway {
+		t.Errorf("a grace of %v would end sessions of tokens that are taken", short.grace())
+	}
 	for after, good := range map[time.Duration]bool{-time.Hour: true, 0: true, Leeway - 1: true, Leeway: false, time.Hour: false} {
 		a.now = func() time.Time { return noon.Add(after) }
 		g, err := a.Token(token)
@@ -180,6 +196,7 @@ func TestMintRefuses(t *testing.T) {
 		"no end":    {"shop-1", shopSecret, Claims{}, "no exp"},
 		"no action": {"shop-1", shopSecret, Claims{Expires: hour, Allow: []hub.Allow{{Pattern: "a"}}}, "actions are"},
 		"sub":       {"shop-1", shopSecret, Claims{Expires: hour, Client: "\x00"}, "sub"},
+		"member":    {"shop-1", shopSecret, Claims{Expires: hour, Member: []byte("1")}, "JSON object"},
 		"too long":  {"shop-1", shopSecret, Claims{Expires: hour, Allow: many}, "at most 8192 bytes"},
 	} {
 		token, err := Mint(test.key, test.secret, test.claims)

@@ -3,6 +3,7 @@ package config
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/snoserver/sno/internal/auth"
 	"github.com/snoserver/sno/internal/hub"
@@ -12,16 +13,33 @@ import (
 type App struct {
 	ID        string              `toml:"id" doc:"1 to 64 letters, digits, '_', '-' and '.'."`
 	Keys      []Key               `toml:"key" doc:"Keys of backends, which also sign the tokens of clients. Several at once let you change them without a pause."`
+	Issuers   []Issuer            `toml:"issuer" doc:"Who else signs tokens for clients, by a private key of their own: an identity provider."`
 	Rules     []Rule              `toml:"rule" doc:"How channels behave. The first rule that matches a channel counts; where none does, the defaults of a rule do."`
 	Anonymous map[string][]string `toml:"anonymous" doc:"What clients without a credential may do: channel pattern = actions. The actions are subscribe, publish, presence, history, admin."`
+	// TokenGrace is auth.DefaultGrace unless set.
+	TokenGrace *Duration `toml:"token_grace" min:"5s" max:"10m" doc:"How long a session outlives its token, so that its client can bring a fresh one; \"10s\" unless set."`
 }
 
 // Key is an app key.
 type Key struct {
 	ID     string `toml:"id" doc:"1 to 64 letters, digits, '_', '-' and '.', unique over all apps. It stands in tokens (kid) and is no secret."`
 	Secret Secret `toml:"secret" doc:"32 to 1024 characters, for example from: openssl rand -base64 32"`
-	// SecretFile is read by Load, into Secret.
-	SecretFile string `toml:"secret_file" doc:"A file with the secret, instead of secret: for secrets that an orchestrator mounts."`
+	// SecretFile and PreviousFile are read by Load, into Secret and Previous.
+	SecretFile   string `toml:"secret_file" doc:"A file with the secret, instead of secret: for secrets that an orchestrator mounts."`
+	Previous     Secret `toml:"previous_secret" doc:"The secret before, which counts beside the new one until you take it out: so a secret is changed without a pause."`
+	PreviousFile string `toml:"previous_secret_file" doc:"A file with it, instead of previous_secret."`
+}
+
+// Issuer signs tokens for an app's clients with keys of its own.
+type Issuer struct {
+	Name          string              `toml:"issuer" doc:"The iss of its tokens, letter by letter."`
+	Audience      string              `toml:"audience" doc:"Must be among the aud of its tokens. Empty: any, also none; then anybody whom the issuer knows is a client of this app."`
+	Alg           string              `toml:"alg" values:"RS256|ES256|EdDSA" doc:"How its tokens are signed. Nothing else is taken, whatever a token says."`
+	JWKSURL       string              `toml:"jwks_url" doc:"Where its public keys are, as a JSON Web Key Set: an https URL, fetched again every 10 minutes and when a token names a new key."`
+	PublicKey     string              `toml:"public_key" doc:"Instead of jwks_url: its public keys themselves, one or more, in PEM."`
+	PublicKeyFile string              `toml:"public_key_file" doc:"A file with them, instead of public_key."`
+	UserClaim     string              `toml:"user_claim" doc:"The claim that is the user's id; sub unless set."`
+	Channels      map[string][]string `toml:"channels" doc:"What its tokens allow that have no channels of their own: channel pattern = actions. In a pattern {user} is the user's id."`
 }
 
 // Rule says how the channels that match a pattern behave. A nil or empty field has the value of hub.DefaultRule; a bound of 0 is no bound.
@@ -45,22 +63,59 @@ const (
 )
 
 func checkApps(p *InvalidError, apps []App) {
-	appIDs, keyIDs := map[string]path{}, map[string]path{}
+	appIDs, keyIDs, issuers := map[string]path{}, map[string]path{}, map[string]path{}
 	for i, app := range apps {
 		at := path("app").element(i)
 		checkID(p, at.key("id"), app.ID, appIDs)
 		for j, key := range app.Keys {
-			at := at.key("key").element(j)
-			checkID(p, at.key("id"), key.ID, keyIDs)
-			if n := len(key.Secret); n < minSecretBytes || n > maxSecretBytes {
-				p.add(at.key("secret"), "has %d characters; it must have %d to %d, for example from: openssl rand -base64 32", n, minSecretBytes, maxSecretBytes)
-			}
+			checkKey(p, at.key("key").element(j), key, keyIDs)
+		}
+		for j := range app.Issuers {
+			checkIssuer(p, at.key("issuer").element(j), &app.Issuers[j], issuers)
 		}
 		for j, rule := range app.Rules {
 			checkPattern(p, at.key("rule").element(j).key("pattern"), rule.Pattern)
 		}
-		checkAnonymous(p, at.key("anonymous"), app.Anonymous)
+		checkActions(p, at.key("anonymous"), app.Anonymous)
+		for pattern := range app.Anonymous {
+			if strings.Contains(pattern, auth.UserPlaceholder) {
+				p.add(at.key("anonymous").key(pattern), "has %s, but anonymous clients have no user id", auth.UserPlaceholder)
+			}
+		}
 	}
+}
+
+func checkKey(p *InvalidError, at path, key Key, ids map[string]path) {
+	checkID(p, at.key("id"), key.ID, ids)
+	checkSecret(p, at.key("secret"), key.Secret)
+	if key.Previous == "" {
+		return
+	}
+	checkSecret(p, at.key("previous_secret"), key.Previous)
+	if key.Previous == key.Secret {
+		p.add(at.key("previous_secret"), "is the same as secret; take it out")
+	}
+}
+
+func checkSecret(p *InvalidError, at path, s Secret) {
+	if n := len(s); n < minSecretBytes || n > maxSecretBytes {
+		p.add(at, "has %d characters; it must have %d to %d, for example from: openssl rand -base64 32", n, minSecretBytes, maxSecretBytes)
+	}
+}
+
+func checkIssuer(p *InvalidError, at path, i *Issuer, used map[string]path) {
+	converted := i.auth()
+	if err := converted.Check(); err != nil {
+		p.add(at, "cannot be used: %s", err)
+	}
+	checkActions(p, at.key("channels"), i.Channels)
+	for other, first := range used {
+		name, audience, _ := strings.Cut(other, "\x00")
+		if name == i.Name && (audience == i.Audience || audience == "" || i.Audience == "") {
+			p.add(at, "has the same issuer as %s; several of one need an audience each, and no two the same", first)
+		}
+	}
+	used[i.Name+"\x00"+i.Audience] = at
 }
 
 func checkID(p *InvalidError, at path, id string, used map[string]path) {
@@ -80,7 +135,7 @@ func checkPattern(p *InvalidError, at path, pattern string) {
 	}
 }
 
-func checkAnonymous(p *InvalidError, at path, allowed map[string][]string) {
+func checkActions(p *InvalidError, at path, allowed map[string][]string) {
 	for pattern, actions := range allowed {
 		at := at.key(pattern)
 		checkPattern(p, at, pattern)
@@ -96,15 +151,33 @@ func checkAnonymous(p *InvalidError, at path, allowed map[string][]string) {
 func (c *Config) AuthApps() []auth.App {
 	apps := make([]auth.App, len(c.Apps))
 	for i, app := range c.Apps {
-		apps[i] = auth.App{ID: app.ID, Public: slices.ContainsFunc(app.Rules, func(r Rule) bool { return r.Public })}
-		for _, key := range app.Keys {
-			apps[i].Keys = append(apps[i].Keys, auth.Key{ID: key.ID, Secret: string(key.Secret)})
+		apps[i] = auth.App{
+			ID: app.ID, Anonymous: allowed(app.Anonymous), Public: slices.ContainsFunc(app.Rules, func(r Rule) bool { return r.Public }),
 		}
-		for _, pattern := range slices.Sorted(maps.Keys(app.Anonymous)) {
-			apps[i].Anonymous = append(apps[i].Anonymous, hub.Allow{Pattern: pattern, Actions: actions(app.Anonymous[pattern])})
+		for _, key := range app.Keys {
+			apps[i].Keys = append(apps[i].Keys, auth.Key{ID: key.ID, Secret: string(key.Secret), Previous: string(key.Previous)})
+		}
+		for j := range app.Issuers {
+			apps[i].Issuers = append(apps[i].Issuers, app.Issuers[j].auth())
+		}
+		if app.TokenGrace != nil {
+			apps[i].Grace = app.TokenGrace.Duration()
 		}
 	}
 	return apps
+}
+
+func (i *Issuer) auth() auth.Issuer {
+	return auth.Issuer{
+		Name: i.Name, Audience: i.Audience, Alg: i.Alg, JWKS: i.JWKSURL, PublicKeys: i.PublicKey, UserClaim: i.UserClaim, Allow: allowed(i.Channels),
+	}
+}
+
+func allowed(channels map[string][]string) (allow []hub.Allow) {
+	for _, pattern := range slices.Sorted(maps.Keys(channels)) {
+		allow = append(allow, hub.Allow{Pattern: pattern, Actions: actions(channels[pattern])})
+	}
+	return allow
 }
 
 // actions reads names that Validate has seen.
@@ -115,4 +188,37 @@ func actions(names []string) hub.Action {
 		all |= a
 	}
 	return all
+}
+
+// readFiles reads what stands in files of its own: secrets and public keys.
+func readFiles(p *InvalidError, apps []App) {
+	for i := range apps {
+		app, at := &apps[i], path("app").element(i)
+		for j := range app.Keys {
+			key, at := &app.Keys[j], at.key("key").element(j)
+			readFile(p, at, "secret", &key.Secret, key.SecretFile)
+			readFile(p, at, "previous_secret", &key.Previous, key.PreviousFile)
+		}
+		for j := range app.Issuers {
+			issuer := &app.Issuers[j]
+			readFile(p, at.key("issuer").element(j), "public_key", &issuer.PublicKey, issuer.PublicKeyFile)
+		}
+	}
+}
+
+// readFile reads into the value of a key what the file of its key with "_file" says, if there is one.
+func readFile[T ~string](p *InvalidError, table path, name string, value *T, file string) {
+	at := table.key(name + "_file")
+	if file == "" {
+		return
+	}
+	if *value != "" {
+		p.add(at, "stands beside %s; give one of the two", name)
+		return
+	}
+	text, err := secretOf(file)
+	if err != nil {
+		p.add(at, "%s", err)
+	}
+	*value = T(text)
 }

@@ -314,6 +314,7 @@ func TestPrintingShowsNoSecret(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add("listen = \":1\"\n[[app]]\nid = \"a\"\n[[app.rule]]\npattern = \"*\"\nage = \"1d\"\n")
 	f.Add("[[app]]\n[[app.key]]\n[app.anonymous]\n\"\" = [1]\n")
+	f.Add("[[app]]\nid = \"a\"\n[[app.issuer]]\nissuer = \"i\"\nalg = \"RS256\"\njwks_url = \"https://i/\"\n[app.issuer.channels]\n\"{user}\" = []\n")
 	f.Add("app = [{id = 1, rule = [{}]}]\nstore.sync = 1\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		c, err := load(Input{File: "sno.toml"}, text)

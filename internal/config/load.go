@@ -68,7 +68,7 @@ func load(in Input, text string) (*Loaded, error) {
 	lines := lines(text)
 	d := &decoder{problems: problems, found: func(at path) { l.sources[at] = lines.place(in.File, string(at)) }}
 	d.table("", raw, reflect.ValueOf(&l.Config).Elem())
-	readSecretFiles(problems, l.Apps)
+	readFiles(problems, l.Apps)
 	l.override(problems)
 	// A value that could not be read keeps its default, so this adds no second problem with it.
 	var more *InvalidError
@@ -139,27 +139,6 @@ func (l *Loaded) located(p *InvalidError) *InvalidError {
 		}
 	}
 	return p
-}
-
-// readSecretFiles reads the secrets that stand in files of their own.
-func readSecretFiles(p *InvalidError, apps []App) {
-	for i, app := range apps {
-		for j := range app.Keys {
-			key, at := &app.Keys[j], path("app").element(i).key("key").element(j).key("secret_file")
-			if key.SecretFile == "" {
-				continue
-			}
-			if key.Secret != "" {
-				p.add(at, "stands beside a secret; give one of the two")
-				continue
-			}
-			secret, err := secretOf(key.SecretFile)
-			if err != nil {
-				p.add(at, "%s", err)
-			}
-			key.Secret = Secret(secret)
-		}
-	}
 }
 
 // merge adds the problems with what p has no problem with yet: a rule whose pattern is a number also has no pattern, and a secret whose file

@@ -31,6 +31,9 @@ func (s *Server) Reload(cfg config.Config) error {
 	if err := s.reloadCertificate(cfg.TLS.Cert, cfg.TLS.Key); err != nil {
 		return err
 	}
+	if err := s.auth.SetApps(cfg.AuthApps()); err != nil {
+		return err
+	}
 	s.now.Store(newSettings(cfg))
 	s.hub.SetLimits(cfg.HubLimits())
 	s.hub.SetApps(cfg.HubApps())

@@ -44,6 +44,7 @@ func New(cfg config.Config, log *slog.Logger) (_ *Server, err error) {
 	if s.auth, err = auth.New(cfg.AuthApps()); err != nil {
 		return nil, err
 	}
+	s.auth.Log = log
 	defer func() {
 		if err != nil {
 			s.closeListeners()
