@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/snoserver/sno/internal/peer"
+	"github.com/snoserver/sno/internal/wire"
+	"github.com/snoserver/sno/internal/wire/liveness"
 )
 
 // Bounds that keep a client which sends slowly, or nothing, from holding on to a connection.
@@ -73,13 +75,13 @@ func (s *Server) newHTTP(h http.Handler) *http.Server {
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
 	return &http.Server{
-		Handler: h, Protocols: protocols,
+		Handler: h, Protocols: protocols, ConnContext: liveness.With,
 		ReadHeaderTimeout: headerPatience, IdleTimeout: idlePatience, MaxHeaderBytes: maxHeaderBytes,
 		HTTP2: &http.HTTP2Config{
 			// A proxy may carry all its clients' streams over one connection.
 			MaxConcurrentStreams: 1000,
 			// Streams are long and silent: a peer that has vanished shows by pings only.
-			SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second,
+			SendPingTimeout: wire.Heartbeat, PingTimeout: wire.Patience,
 		},
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}

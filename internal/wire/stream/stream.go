@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/snoserver/sno/internal/wire"
-	"github.com/snoserver/sno/internal/wire/peer"
+	"github.com/snoserver/sno/internal/wire/liveness"
 )
 
 // Options of an Endpoint.
@@ -99,7 +99,7 @@ func (c *conn) abort() {
 
 // check ends the response if its bytes wait for a peer that is not there any more. A peer that has everything cannot be asked.
 func (c *conn) check(time.Time) bool {
-	last, lost := peer.Lost(peer.Conn(c.r.Context()))
+	last, lost := liveness.Lost(liveness.Conn(c.r.Context()))
 	if lost {
 		c.mu.Lock()
 		c.lastHeard = last

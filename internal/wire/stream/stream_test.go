@@ -14,7 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/snoserver/sno/internal/wire"
-	"github.com/snoserver/sno/internal/wire/peer"
+	"github.com/snoserver/sno/internal/wire/liveness"
 	"github.com/snoserver/sno/internal/wire/wiretest"
 )
 
@@ -37,7 +37,7 @@ func serve(t *testing.T, o Options, prepare func(*wiretest.Handler)) (url string
 			return h
 		})
 	}))
-	srv.Config.ConnContext = peer.With
+	srv.Config.ConnContext = liveness.With
 	srv.Start()
 	t.Cleanup(srv.Close)
 	return srv.URL, handlers

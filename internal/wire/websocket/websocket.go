@@ -16,7 +16,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/snoserver/sno/internal/wire"
-	"github.com/snoserver/sno/internal/wire/peer"
+	"github.com/snoserver/sno/internal/wire/liveness"
 )
 
 // Options of an Endpoint.
@@ -372,7 +372,7 @@ func (c *conn) beat() {
 
 // check ends the connection if neither the peer nor its network has given a sign since it was asked.
 func (c *conn) check(asked time.Time) bool {
-	if c.lastHeard.Load() < asked.UnixNano() && !peer.Draining(c.ws.NetConn()) {
+	if c.lastHeard.Load() < asked.UnixNano() && !liveness.Draining(c.ws.NetConn()) {
 		c.ws.Close()
 		return false
 	}

@@ -17,7 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/snoserver/sno/internal/wire"
-	"github.com/snoserver/sno/internal/wire/peer"
+	"github.com/snoserver/sno/internal/wire/liveness"
 )
 
 const (
@@ -265,12 +265,12 @@ func TestDraining(t *testing.T) {
 	ws := dial(t, url)
 	h := <-handlers
 	c := h.conn.(*conn)
-	if peer.Draining(c.ws.NetConn()) {
+	if liveness.Draining(c.ws.NetConn()) {
 		t.Error("an idle connection counts as draining: a silent peer would never be given up")
 	}
 	h.send(strings.Repeat("x", 32<<20))
 	deadline := time.Now().Add(patience)
-	for !peer.Draining(c.ws.NetConn()) {
+	for !liveness.Draining(c.ws.NetConn()) {
 		if time.Now().After(deadline) {
 			t.Fatal("a peer that does not read counts as gone")
 		}

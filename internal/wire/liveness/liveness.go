@@ -1,5 +1,5 @@
-// Package peer tells what the kernel knows of the machine at the other end of a connection: whether bytes wait for it, and whether it is still there.
-package peer
+// Package liveness tells what the kernel knows of the machine at the other end of a connection: whether bytes wait for it, and whether it is still there.
+package liveness
 
 import (
 	"context"
