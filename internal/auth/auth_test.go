@@ -194,10 +194,10 @@ func TestRequest(t *testing.T) {
 	basic := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
 	token := mint(t, Claims{Client: "ann", Expires: noon.Add(time.Hour)})
 	for _, test := range []struct {
-		name, query string
-		headers     []string
-		app, client string // of the grant
-		text        string // of the refusal
+		name, path, query string
+		headers           []string
+		app, client       string // of the grant
+		text              string // of the refusal
 	}{
 		{name: "key", headers: []string{"Basic " + basic("shop-1:"+shopSecret)}, app: "shop"},
 		{name: "scheme in lower case", headers: []string{"basic " + basic("blog-1:"+blogSecret)}, app: "blog"},
@@ -214,10 +214,16 @@ func TestRequest(t *testing.T) {
 		{name: "no colon", headers: []string{"Basic " + basic("shop-1")}, text: "not base64"},
 		{name: "no base64", headers: []string{"Basic !!"}, text: "not base64"},
 		{name: "other scheme", headers: []string{"Digest x"}, text: `scheme "Digest"`},
+		{name: "token in the URL of a stream", path: "/v1/sse", query: "?token=" + token, app: "shop", client: "ann"},
+		{name: "token in another URL", query: "?token=" + token, text: "only for a GET of"},
+		{name: "token in the URL and the header", path: "/v1/sse", query: "?token=" + token, headers: []string{"Bearer " + token}, text: "send one"},
+		{name: "two tokens", path: "/v1/sse", query: "?token=" + token + "&token=" + token, text: "2 tokens"},
+		{name: "an empty token is not anonymous", path: "/v1/sse", query: "?app=blog&token=", text: "not a token"},
+		{name: "a key in the URL", path: "/v1/sse", query: "?token=shop-1:" + shopSecret, text: "not a token"},
 		{name: "two headers", headers: []string{"Bearer " + token, "Basic " + basic("shop-1:"+shopSecret)}, text: "2 Authorization headers"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			r := httptest.NewRequest(http.MethodGet, "/v1/channels/x/messages"+test.query, nil)
+			r := httptest.NewRequest(http.MethodGet, or(test.path, "/v1/channels/x/messages")+test.query, nil)
 			r.Header["Authorization"] = test.headers
 			g, err := a.Request(r)
 			if test.text != "" {

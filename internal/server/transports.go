@@ -116,7 +116,7 @@ func (t *transports) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// connection is what the request itself says of the connection that it begins.
+// connection is what the request itself says of the connection that it begins. It comes before the body is read, as a signature covers that.
 func (t *transports) connection(r *http.Request, transport string) (native.Connection, error) {
 	c := native.Connection{Transport: transport, Address: t.s.address(r), Beside: transport != "websocket", Strict: r.Method == http.MethodGet && transport != "websocket"}
 	if r.Header.Get("Authorization") == "" && !r.URL.Query().Has("token") {
@@ -136,11 +136,11 @@ func (t *transports) serveEvents(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (t *transports) open(w http.ResponseWriter, r *http.Request, e *stream.Endpoint, transport string, form func(dst, frame []byte, cursor string) []byte) error {
-	frames, err := t.frames(w, r)
+	c, err := t.connection(r, transport)
 	if err != nil {
 		return err
 	}
-	c, err := t.connection(r, transport)
+	frames, err := t.frames(w, r)
 	if err != nil {
 		return err
 	}
@@ -154,11 +154,11 @@ func (t *transports) servePoll(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	frames, err := t.frames(w, r)
+	c, err := t.connection(r, "poll")
 	if err != nil {
 		return err
 	}
-	c, err := t.connection(r, "poll")
+	frames, err := t.frames(w, r)
 	if err != nil {
 		return err
 	}
@@ -208,6 +208,9 @@ func (t *transports) body(w http.ResponseWriter, r *http.Request) ([]byte, error
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	if _, large := errors.AsType[*http.MaxBytesError](err); large {
 		return nil, hub.Errorf(hub.CodeMessageTooLarge, "the body has more than %d bytes; send the frames in several requests", limit)
+	}
+	if _, ours := errors.AsType[*hub.Error](err); ours {
+		return nil, err
 	}
 	if err != nil {
 		return nil, hub.Errorf(hub.CodeBadRequest, "the body could not be read: %s", err)
