@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -33,13 +34,20 @@ type binarySender interface{ sendBinary(body []byte) error }
 // Transports are the ways by which vectors and the suite are played.
 var Transports = []string{"websocket", "stream", "sse", "poll"}
 
+// OverHTTP2 are those of them that need no connection of their own, over HTTP/2.
+var OverHTTP2 = []string{"stream/2", "sse/2", "poll/2"}
+
 // connect makes a link to a server (http://host:port).
 func connect(url, transport string) (link, error) {
-	switch transport {
+	server := base{url, httpClient}
+	if _, h2 := strings.CutSuffix(transport, "/2"); h2 {
+		server.client = http2Client
+	}
+	switch transport, _, _ := strings.Cut(transport, "/"); transport {
 	case "stream", "sse":
-		return newStreamLink(url, transport), nil
+		return newStreamLink(server, transport), nil
 	case "poll":
-		return &pollLink{url: url, follows: map[string]bool{}}, nil
+		return &pollLink{base: server, follows: map[string]bool{}}, nil
 	}
 	s, _, err := dial(wsURL(url), nil)
 	if err != nil {
@@ -142,16 +150,31 @@ func read(frame []byte) (h frameHead) {
 	return h
 }
 
-// httpClient is shared by all links, and closed by nobody: each request says how long it may take.
-var httpClient = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100}}
+// These are shared by all links, and have no time-out: each request says how long it may take.
+var (
+	httpClient  = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100}}
+	http2Client = &http.Client{Transport: &http.Transport{Protocols: http2Only()}}
+)
+
+func http2Only() *http.Protocols {
+	p := new(http.Protocols)
+	p.SetUnencryptedHTTP2(true)
+	return p
+}
+
+// base is a server and how requests are sent there.
+type base struct {
+	url    string
+	client *http.Client
+}
 
 // post sends a request whose answer may take as long as ctx.
-func post(ctx context.Context, url string, body []byte) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+func (b *base) post(ctx context.Context, path string, body []byte) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, b.url+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
-	return httpClient.Do(req)
+	return b.client.Do(req)
 }
 
 // asFrame makes the frame of a problem that a transport with frames would have sent instead, in answer to sent.

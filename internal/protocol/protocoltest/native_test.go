@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -43,6 +44,7 @@ func TestMain(m *testing.M) {
 	_ = os.RemoveAll(buildDir) // in the system's temporary directory: what stays does no harm
 	http.DefaultClient.CloseIdleConnections()
 	httpClient.CloseIdleConnections()
+	http2Client.CloseIdleConnections()
 	if err := goleak.Find(); err != nil && code == 0 {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
@@ -121,7 +123,7 @@ var notByPoll = map[string]string{
 }
 
 func TestNative(t *testing.T) {
-	for _, transport := range Transports {
+	for _, transport := range slices.Concat(Transports, OverHTTP2) {
 		t.Run(transport, func(t *testing.T) {
 			Run(t, func(t *testing.T) Server { return startProcess(t).server(transport) })
 		})
@@ -134,7 +136,7 @@ func (p *process) server(transport string) Server {
 		Dial:    func(t *testing.T) Client { return p.dial(t, transport) },
 		Publish: p.publish, Drain: p.drain, MessageBytes: 1 << 20,
 	}
-	if transport == "poll" {
+	if strings.HasPrefix(transport, "poll") {
 		s.Drain = nil
 	}
 	return s

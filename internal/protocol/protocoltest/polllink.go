@@ -13,7 +13,7 @@ import (
 // pollLink is a link by polls: one when something is sent, and one whenever a frame is waited for. Nothing but the connect frame, the cursor and the
 // session's key goes from one to the next.
 type pollLink struct {
-	url     string
+	base
 	connect json.RawMessage // the client's own, as it was sent
 	key     string
 	cursor  string
@@ -74,7 +74,7 @@ func (p *pollLink) next(within time.Duration) (json.RawMessage, error) {
 
 // poll makes one request, and takes in its answer.
 func (p *pollLink) poll(ctx context.Context, wait string, frames []byte) error {
-	res, err := post(ctx, p.url+"/v1/poll?wait="+wait, p.body(frames))
+	res, err := p.post(ctx, "/v1/poll?wait="+wait, p.body(frames))
 	if err != nil {
 		return err
 	}

@@ -15,17 +15,18 @@ import (
 // streamLink is a link by a response that does not end, of lines or of events. What is sent first opens it; the rest goes beside it.
 type streamLink struct {
 	inbox
-	url, transport string
-	ctx            context.Context
-	cancel         context.CancelFunc
-	opened         bool
-	welcomed       chan struct{}
-	welcome        frameHead
-	last           atomic.Int64 // the code of the newest error frame
+	base
+	transport string
+	ctx       context.Context
+	cancel    context.CancelFunc
+	opened    bool
+	welcomed  chan struct{}
+	welcome   frameHead
+	last      atomic.Int64 // the code of the newest error frame
 }
 
-func newStreamLink(url, transport string) *streamLink {
-	s := &streamLink{inbox: newInbox(), url: url, transport: transport, welcomed: make(chan struct{})}
+func newStreamLink(server base, transport string) *streamLink {
+	s := &streamLink{inbox: newInbox(), base: server, transport: transport, welcomed: make(chan struct{})}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
 }
@@ -47,7 +48,7 @@ func (s *streamLink) send(frames []byte) error {
 	if err != nil {
 		return err
 	}
-	res, err := post(s.ctx, s.url+"/v1/send", append(append(continued, '\n'), frames...))
+	res, err := s.post(s.ctx, "/v1/send", append(append(continued, '\n'), frames...))
 	if err != nil {
 		return err
 	}
@@ -63,7 +64,7 @@ func (s *streamLink) send(frames []byte) error {
 
 func (s *streamLink) read(first []byte) {
 	defer close(s.closed)
-	res, err := post(s.ctx, s.url+"/v1/"+s.transport, first)
+	res, err := s.post(s.ctx, "/v1/"+s.transport, first)
 	if err != nil {
 		s.err = err
 		return
