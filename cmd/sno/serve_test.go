@@ -189,6 +189,13 @@ func TestReloadKeepsConnections(t *testing.T) {
 		t.Error("a file that is wrong has changed the limits")
 	}
 
+	s.configure(configText("new", ""))
+	s.signal(syscall.SIGHUP)
+	s.await("the configuration has been read again")
+	if _, err := client.Dial(t.Context(), client.Options{URL: s.urls[0], Key: "old", Secret: serveSecret}); err == nil {
+		t.Error("a key that was taken out is still taken")
+	}
+	connected(t, s.urls[0], "new").Close(t.Context())
 	for range 20 {
 		s.configure(configText("old", ""))
 		s.signal(syscall.SIGHUP)

@@ -32,6 +32,7 @@ var rooms = []room{
 	{"internal/nearest", nil, "names that were most likely meant", true},
 	{"internal/config", []string{"internal/hub", "internal/auth", "internal/nearest", "internal/peer"}, "a configuration becomes hub's, auth's and peer's words", false},
 	{"internal/peer", nil, "who is at the other end, whatever is said there", true},
+	{"internal/admission", []string{"internal/hub"}, "who may come in, and when; refusals are hub's errors", false},
 	{"internal/certificate", nil, "certificates from files or an authority; it knows TLS and nothing of messages", false},
 	{"internal/protocol/messagejson", []string{"internal/hub"}, "a message as JSON, the same for every surface that shows one", false},
 	{"internal/protocol/native", []string{"internal/hub", "internal/wire", "internal/nearest", "internal/protocol/messagejson"}, "a protocol maps bytes to hub's words", false},

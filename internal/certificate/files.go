@@ -33,22 +33,28 @@ type pair struct{ cert, key string }
 // NewFiles reads a certificate and its key.
 func NewFiles(cert, key string, log *slog.Logger) (*Files, error) {
 	f := &Files{log: log}
-	return f, f.Load(cert, key)
+	use, err := f.Read(cert, key)
+	if err != nil {
+		return nil, err
+	}
+	use()
+	return f, nil
 }
 
-// Load reads other files, or the same ones again. What is wrong with them leaves everything as it was.
-func (f *Files) Load(cert, key string) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+// Read reads other files, or the same ones again, and returns what puts them to use.
+func (f *Files) Read(cert, key string) (use func(), err error) {
 	p := pair{cert, key}
 	stamp := p.stamp() // before the reading: a change meanwhile is seen at the next poll
 	c, err := p.read()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	f.pair, f.stamp = p, stamp
-	f.current.Store(c)
-	return nil
+	return func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.pair, f.stamp = p, stamp
+		f.current.Store(c)
+	}, nil
 }
 
 func (p pair) read() (*tls.Certificate, error) {
@@ -94,13 +100,15 @@ func (f *Files) poll() {
 	if stamp == before {
 		return
 	}
-	if err := f.Load(p.cert, p.key); err != nil {
+	use, err := f.Read(p.cert, p.key)
+	if err != nil {
 		f.log.Error("the new certificate is refused, and the one before stays", "error", err)
 		f.mu.Lock()
 		f.stamp = stamp // said once for each change
 		f.mu.Unlock()
 		return
 	}
+	use()
 	f.log.Info("the certificate has been read again", "file", p.cert, "expires", f.Expires())
 }
 

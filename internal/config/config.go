@@ -19,7 +19,7 @@ type Config struct {
 	Admin          Admin     `toml:"admin" doc:"The listener for those who run the server. Everybody who can reach it can read it, so keep it on loopback or a network of your own."`
 	TLS            TLS       `toml:"tls" doc:"Encryption at the addresses of listen. Without a certificate they speak plain HTTP, for a proxy that encrypts."`
 	Store          Store     `toml:"store" doc:"How messages reach the disk."`
-	Limits         Limits    `toml:"limits" doc:"What one message or client may use."`
+	Limits         Limits    `toml:"limits" doc:"What may come in, and what one message or client may use. Who is over a limit gets an error that names it."`
 	WebSocket      WebSocket `toml:"websocket" doc:"What is special to WebSocket."`
 	Presence       Presence  `toml:"presence" doc:"Who is in a channel."`
 	Log            Log       `toml:"log" doc:"What the server tells about itself, on its standard error."`
@@ -40,13 +40,17 @@ type Store struct {
 	Interval Duration `toml:"interval" restart:"yes" min:"1ms" max:"1m" doc:"How often sync = \"interval\" syncs."`
 }
 
-// Limits bound what one message or client may use.
+// Limits bound what may come in, and what one message or client may use.
 type Limits struct {
-	MessageBytes  Size `toml:"message_bytes" min:"1" max:"32MiB" doc:"Event, data and headers of one message."`
-	ChannelBytes  int  `toml:"channel_bytes" min:"1" max:"1024" doc:"A channel's name, in bytes."`
-	Subscriptions int  `toml:"subscriptions" min:"1" max:"1000000" doc:"Channels that one session may be subscribed to."`
-	Members       int  `toml:"members" min:"1" max:"1000000" doc:"Members that one session may stand for, over all channels."`
-	MemberBytes   Size `toml:"member_bytes" min:"1" max:"1MiB" doc:"The data of one member."`
+	Connections        int  `toml:"connections" min:"0" max:"10000000" doc:"Connections at once. Further ones are told to come back later. 0: as many as the limit of open files leaves."`
+	Handshakes         int  `toml:"handshakes" min:"1" max:"1000000" doc:"Sessions and TLS connections that begin in a second. Further ones wait for their turn, up to 2 s, and are then told to come back later. With TLS a core manages about 1000."`
+	ConnectsPerAddress int  `toml:"connects_per_address" min:"1" max:"1000000" doc:"Connections that begin in a second from one address (of IPv6: from one /64). Those of trusted_proxies count for the client they name; those of this machine are not counted."`
+	ConnectsBurst      int  `toml:"connects_burst" min:"1" max:"1000000" doc:"So many may begin at once from one address that was quiet: all the people of an office that share one, after a deploy."`
+	MessageBytes       Size `toml:"message_bytes" min:"1" max:"32MiB" doc:"Event, data and headers of one message."`
+	ChannelBytes       int  `toml:"channel_bytes" min:"1" max:"1024" doc:"A channel's name, in bytes."`
+	Subscriptions      int  `toml:"subscriptions" min:"1" max:"1000000" doc:"Channels that one session may be subscribed to."`
+	Members            int  `toml:"members" min:"1" max:"1000000" doc:"Members that one session may stand for, over all channels."`
+	MemberBytes        Size `toml:"member_bytes" min:"1" max:"1MiB" doc:"The data of one member."`
 }
 
 // WebSocket is about connections by WebSocket.
@@ -77,6 +81,7 @@ func Default() Config {
 		TLS:         TLS{ACME: ACME{Directory: "https://acme-v02.api.letsencrypt.org/directory", Storage: "sno-certificates"}},
 		Store:       Store{Sync: "always", Interval: Duration(200 * time.Millisecond)},
 		Limits: Limits{
+			Handshakes: 5000, ConnectsPerAddress: 100, ConnectsBurst: 2000,
 			MessageBytes: Size(l.MessageBytes), ChannelBytes: l.ChannelBytes, Subscriptions: l.Subscriptions,
 			Members: l.Members, MemberBytes: Size(l.MemberBytes),
 		},

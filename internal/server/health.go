@@ -34,6 +34,9 @@ func (s *Server) reasons() []reason {
 	case draining:
 		all = append(all, reason{"draining", "the server is shutting down"})
 	}
+	if open, most := s.gate.Open(); open >= most {
+		all = append(all, reason{hub.CodeOverloadedConnect.String(), fmt.Sprintf("%d connections are open, as many as may be", open)})
+	}
 	if err := s.hub.Check(); err != nil {
 		shown, ok := hub.Show(err)
 		if !ok {

@@ -24,14 +24,14 @@ const (
 // listen opens all sockets.
 func (s *Server) listen() error {
 	for _, addr := range s.cfg.Listen {
-		l, err := listenOn(addr, "listen")
+		l, err := s.listenPublic(addr, "listen")
 		if err != nil {
 			return err
 		}
 		s.public = append(s.public, l)
 	}
 	for _, addr := range s.cfg.ListenProxy {
-		l, err := listenOn(addr, "listen_proxy")
+		l, err := s.listenPublic(addr, "listen_proxy")
 		if err != nil {
 			return err
 		}
@@ -51,6 +51,15 @@ func (s *Server) listen() error {
 
 // trusted says whether an address is a trusted proxy's.
 func (s *Server) trusted(a netip.Addr) bool { return s.now.Load().proxies.Contain(a) }
+
+// listenPublic opens a socket whose connections are counted.
+func (s *Server) listenPublic(addr, setting string) (net.Listener, error) {
+	l, err := listenOn(addr, setting)
+	if err != nil {
+		return nil, err
+	}
+	return s.gate.Listener(l, s.cfg.TLS.On()), nil
+}
 
 func listenOn(addr, setting string) (net.Listener, error) {
 	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", addr)

@@ -28,13 +28,16 @@ func (s *Server) allowed(r *http.Request) bool { return s.now.Load().origin(r) }
 func (s *Server) Reload(cfg config.Config) error {
 	s.reloading.Lock()
 	defer s.reloading.Unlock()
-	if err := s.reloadCertificate(cfg.TLS.Cert, cfg.TLS.Key); err != nil {
+	useCertificate, err := s.readCertificate(cfg.TLS.Cert, cfg.TLS.Key)
+	if err != nil {
 		return err
 	}
 	if err := s.auth.SetApps(cfg.AuthApps()); err != nil {
 		return err
 	}
+	useCertificate() // from here on nothing fails
 	s.now.Store(newSettings(cfg))
+	s.gate.SetLimits(s.admits(&cfg.Limits))
 	s.hub.SetLimits(cfg.HubLimits())
 	s.hub.SetApps(cfg.HubApps())
 	s.transports.reload()

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/snoserver/sno/internal/admission"
 	"github.com/snoserver/sno/internal/auth"
 	"github.com/snoserver/sno/internal/certificate"
 	"github.com/snoserver/sno/internal/config"
@@ -26,6 +27,8 @@ type Server struct {
 	phase      atomic.Int32   // a phase; see health.go
 	conns      sync.WaitGroup // WebSocket connections, which net/http does not count
 
+	budget    budget
+	gate      *admission.Gate
 	public    []net.Listener
 	http      *http.Server
 	certs     certificate.Source // nil: no TLS
@@ -50,6 +53,12 @@ func New(cfg config.Config, log *slog.Logger) (_ *Server, err error) {
 			s.closeListeners()
 		}
 	}()
+	fds, err := fileDescriptors()
+	if err != nil {
+		return nil, err
+	}
+	s.budget = budgetOf(fds)
+	s.gate = s.newGate()
 	if err := s.listen(); err != nil {
 		return nil, err
 	}
@@ -60,7 +69,8 @@ func New(cfg config.Config, log *slog.Logger) (_ *Server, err error) {
 		return nil, err
 	}
 	s.hub.SetApps(cfg.HubApps())
-	s.http = s.newHTTP(s.known(s.routes()))
+	s.http = s.newHTTP(s.gate.Handler(bodiesInTime(s.known(s.routes()))))
+	s.http.ConnContext = s.gate.ConnContext
 	s.adminHTTP = s.newHTTP(s.adminRoutes())
 	return s, nil
 }
@@ -69,7 +79,7 @@ var syncModes = map[string]local.Sync{"always": local.SyncAlways, "interval": lo
 
 func (s *Server) openLog(sink hub.Sink) (hub.Log, error) {
 	return local.Open(local.Options{
-		Dir: s.cfg.Data, Sink: sink, Logger: s.log,
+		Dir: s.cfg.Data, Sink: sink, Logger: s.log, OpenFiles: s.budget.store,
 		Sync: syncModes[s.cfg.Store.Sync], Interval: s.cfg.Store.Interval.Duration(),
 	})
 }

@@ -53,10 +53,10 @@ func (s *Server) redirectHTTPS(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "https://"+host+r.URL.RequestURI(), http.StatusPermanentRedirect)
 }
 
-// reloadCertificate reads the files again, which may be others than before. Whether there is TLS at all is fixed at the start.
-func (s *Server) reloadCertificate(cert, key string) error {
+// readCertificate reads the files again, which may be others than before, and returns what puts them to use. Whether there is TLS at all is fixed at the start.
+func (s *Server) readCertificate(cert, key string) (use func(), err error) {
 	if files, ok := s.certs.(*certificate.Files); ok && cert != "" {
-		return files.Load(cert, key)
+		return files.Read(cert, key)
 	}
-	return nil
+	return func() {}, nil
 }

@@ -54,10 +54,10 @@ func (t *transports) reload() {
 
 // routes adds the paths of the transports.
 func (t *transports) routes(mux *http.ServeMux) {
-	mux.HandleFunc("GET /v1/ws", t.serveWebSocket)
+	mux.HandleFunc("GET /v1/ws", t.s.beginning(t.serveWebSocket))
 	for _, method := range []string{"GET", "POST"} {
-		mux.HandleFunc(method+" /v1/stream", t.answer(t.serveStream))
-		mux.HandleFunc(method+" /v1/sse", t.answer(t.serveEvents))
+		mux.HandleFunc(method+" /v1/stream", t.s.beginning(t.answer(t.serveStream)))
+		mux.HandleFunc(method+" /v1/sse", t.s.beginning(t.answer(t.serveEvents)))
 		mux.HandleFunc(method+" /v1/poll", t.answer(t.servePoll))
 	}
 	mux.HandleFunc("POST /v1/send", t.answer(t.serveSend))

@@ -191,7 +191,7 @@ func (in *instance) pebbleOptions(o *Options) *pebble.Options {
 		L0CompactionThreshold:       4,
 		L0StopWritesThreshold:       1 << 20,
 		LBaseMaxBytes:               max(4*o.MemtableBytes, 4<<20),
-		MaxOpenFiles:                1000,
+		MaxOpenFiles:                o.OpenFiles,
 		Logger:                      &pebbleLogger{in: in, to: o.Logger},
 		CompactionConcurrencyRange:  func() (int, int) { return 1, max(1, runtime.GOMAXPROCS(0)/2) },
 		// A range that was deleted is worth compacting soon: its bytes come back only then.

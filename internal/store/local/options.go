@@ -74,6 +74,8 @@ type Options struct {
 	MemtableBytes int64
 	// Heads is how many channels that have just been used are held in memory. Default 16,384.
 	Heads int
+	// OpenFiles bounds the files that are held open for reading. Default 1000.
+	OpenFiles int
 	// IDWindow is how long the id of a message is remembered at least, also when the message is removed earlier. Default 10 minutes.
 	IDWindow time.Duration
 	// ForgetAfter is how long a channel without messages is remembered. Default 7 days.
@@ -124,6 +126,7 @@ func (o *Options) setDefaults() error {
 			o.BootID = newEpoch() // unknown: assume the worst
 		}
 	}
+	orDefault(&o.OpenFiles, 1000)
 	orDefault(&o.Interval, 200*time.Millisecond)
 	orDefault(&o.MemoryBytes, 256<<20)
 	orDefault(&o.QueueBytes, 64<<20)
