@@ -47,6 +47,7 @@ func runServe(c *cobra.Command, in config.Input, cfg *config.Loaded) error {
 	for _, note := range cfg.Unused {
 		log.Warn(note)
 	}
+	cfg.Version = thisBuild().Version
 	s, err := server.New(cfg.Config, log)
 	if err != nil {
 		return err

@@ -39,6 +39,7 @@ var rooms = []room{
 	{"internal/protocol/protocoltest", []string{"internal/hub", "internal/auth"}, "the suite of all protocols talks to a server from outside", false},
 	{"internal/problem", []string{"internal/hub", "internal/protocol/messagejson"}, "hub's errors over HTTP, the same for every surface", false},
 	{"internal/api", []string{"internal/hub", "internal/auth", "internal/nearest", "internal/problem", "internal/protocol/messagejson"}, "HTTP requests become hub calls", false},
+	{"internal/telemetry", []string{"internal/hub", "internal/wire", "internal/store/local"}, "counts what passes by and looks at what is there; nobody it counts knows it", false},
 	{"internal/dashboard", nil, "a page and its files; it talks to the server over the network as any client does", false},
 	{"internal/client", []string{"internal/hub"}, "a client of the native protocol speaks in the words of the hub, and knows the wire from its document", false},
 	{"internal/verify", []string{"internal/client", "internal/hub"}, "checks any server from outside", false},

@@ -27,6 +27,8 @@ type Config struct {
 
 	// Dev is set by Dev only, never by a file: everybody on this machine is trusted, and nobody else.
 	Dev bool `toml:"-"`
+	// Version is of the program, for its metrics.
+	Version string `toml:"-"`
 }
 
 // Admin is about the listener for those who run the server.

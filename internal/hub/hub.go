@@ -18,6 +18,8 @@ type Options struct {
 	Grace  time.Duration
 	Limits Limits
 	Logger *slog.Logger
+	// Meter is told how the hub does. Default: nobody is.
+	Meter Meter
 }
 
 // DefaultGrace is how long a lost member stays unless configured.
@@ -53,6 +55,8 @@ type Hub struct {
 	log      Log
 	presence Presence
 	logger   *slog.Logger
+	meter    Meter
+	started  time.Time
 
 	limits   atomic.Pointer[Limits]
 	apps     atomic.Pointer[map[string]*App]
@@ -66,9 +70,12 @@ type Hub struct {
 
 // New opens the log and starts the hub.
 func New(o Options) (*Hub, error) {
-	h := &Hub{logger: o.Logger, registry: newRegistry(), fan: newFanout(), sessions: map[string]*Session{}}
+	h := &Hub{logger: o.Logger, meter: o.Meter, started: time.Now(), registry: newRegistry(), fan: newFanout(), sessions: map[string]*Session{}}
 	if h.logger == nil {
 		h.logger = slog.New(slog.DiscardHandler)
+	}
+	if h.meter == nil {
+		h.meter = noMeter{}
 	}
 	h.SetLimits(o.Limits)
 	h.apps.Store(&map[string]*App{})

@@ -22,6 +22,7 @@ type members struct {
 	rosters  map[Channel]*roster
 	sessions map[string]map[memberKey]struct{} // what each session stands for
 	empty    []Channel                         // rosters that became empty, oldest first
+	total    int                               // members of all rosters
 	// high is a version that no roster ever had a higher one than. It begins with the time: a version that a client has from before a restart is never taken for one of now.
 	high uint64
 }
@@ -63,6 +64,7 @@ func (p *members) Enter(ch Channel, session string, m Member) error {
 	case there == nil:
 		there = &member{sessions: map[string]time.Time{}}
 		r.members[m.ID] = there
+		p.total++
 		p.change(ch, r, MemberEntered, m)
 	case !bytes.Equal(there.data, m.Data):
 		p.change(ch, r, MemberUpdated, m)
@@ -139,6 +141,7 @@ func (p *members) leave(session string, key memberKey) {
 		return
 	}
 	delete(r.members, key.id)
+	p.total--
 	p.change(key.channel, r, MemberLeft, Member{ID: key.id, Data: m.data})
 	if len(r.members) == 0 {
 		p.retire(key.channel, r)
@@ -201,6 +204,13 @@ func (p *members) Count(ch Channel) int {
 		return len(r.members)
 	}
 	return 0
+}
+
+// Total implements MemberCounter.
+func (p *members) Total() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.total
 }
 
 // Changes implements Presence.

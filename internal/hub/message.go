@@ -60,7 +60,8 @@ type Message struct {
 	Offset uint64
 	Prev   uint64
 
-	encoded [formats]atomic.Pointer[[]byte]
+	accepted instant // when it was published here; 0: elsewhere, or before the process began
+	encoded  [formats]atomic.Pointer[[]byte]
 }
 
 // Position returns where a reader stands that has got m.

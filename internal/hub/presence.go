@@ -45,7 +45,10 @@ type Presence interface {
 	Changes(ch Channel, after uint64) (changes []Change, ok bool)
 }
 
-// MemberCounter is a Presence that can count the members of a channel without making a list of them.
+// MemberCounter is a Presence that can count members without making a list of them.
 type MemberCounter interface {
+	// Count is how many members a channel has.
 	Count(ch Channel) int
+	// Total is how many members all channels have.
+	Total() int
 }

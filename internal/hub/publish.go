@@ -40,21 +40,35 @@ type Publication struct {
 // allowed: then nothing was stored. Otherwise done is called once, with a result per channel per publication, in order, when all is
 // stored or has failed; it may be called before Publish returns, and must not block. Publishes of one goroutine keep their order in each channel.
 func (h *Hub) Publish(g *Grant, pubs []Publication, done func([]Result)) error {
+	accepted := h.now()
+	entries, err := h.entries(g, pubs, accepted)
+	if err != nil {
+		shown, _ := Show(err)
+		h.meter.Refused(messages(pubs), shown.Code)
+		return err
+	}
+	h.append(entries, h.metered(accepted, done))
+	return nil
+}
+
+// entries checks publications and makes their messages.
+func (h *Hub) entries(g *Grant, pubs []Publication, accepted instant) ([]Entry, error) {
 	var entries []Entry
 	for i := range pubs {
 		if err := h.checkPublication(&pubs[i]); err != nil {
-			return numbered(err, i, len(pubs))
+			return nil, numbered(err, i, len(pubs))
 		}
 		for _, name := range pubs[i].Channels {
 			ch, rule, err := h.authorise(g, ActionPublish, name)
 			if err != nil {
-				return numbered(err, i, len(pubs))
+				return nil, numbered(err, i, len(pubs))
 			}
-			entries = append(entries, Entry{Message: pubs[i].message(ch, g.Client), Keep: rule.Keep, Expect: pubs[i].Expect, Order: pubs[i].Order})
+			m := pubs[i].message(ch, g.Client)
+			m.accepted = accepted
+			entries = append(entries, Entry{Message: m, Keep: rule.Keep, Expect: pubs[i].Expect, Order: pubs[i].Order})
 		}
 	}
-	h.append(entries, done)
-	return nil
+	return entries, nil
 }
 
 // numbered says which of several publications an error is about.

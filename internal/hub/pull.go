@@ -72,6 +72,7 @@ func (s *Session) Pull(dst []Event, budget int) (events []Event, more bool) {
 	s.gather()
 	dst, budget = s.pullPresence(dst, budget)
 	dst, more = s.merge(dst, budget, hold)
+	s.hub.tell(&s.tally)
 	return dst, more || len(s.due) > 0 || len(s.notices) > 0
 }
 
@@ -131,6 +132,9 @@ func (s *Session) merge(dst []Event, budget int, hold uint64) (events []Event, m
 			var e Event
 			e, budget = u.emit(budget)
 			dst = append(dst, e)
+			if e.Kind == EventMessage {
+				s.tally.add(e.Message, u.began)
+			}
 		}
 		if s.refill(u) {
 			heap.Fix(&s.active, 0)
@@ -147,6 +151,7 @@ func (u *subscription) emit(budget int) (Event, int) {
 	name := u.live.channel.Name
 	if u.reset != "" {
 		e := Event{Kind: EventReset, Channel: name, Detail: &Detail{Reset: u.reset, Position: u.pos}}
+		u.session.hub.meter.Reset(u.reset)
 		u.reset = ""
 		return e, budget - messageOverhead
 	}

@@ -43,6 +43,7 @@ type Session struct {
 	room        chan struct{}
 	closed      bool
 	leaving     *Event // the end, when it is next
+	why         *Error // the first that End was given
 
 	readyMu sync.Mutex
 	ready   []*subscription // marked since the last Pull; at most one entry a subscription
@@ -50,6 +51,7 @@ type Session struct {
 	// Pull's, under mu: subscriptions with something to emit, and those whose members are to be looked at.
 	active byOffset
 	due    []*subscription
+	tally  tally
 }
 
 type memberKey struct {
@@ -98,6 +100,7 @@ func (h *Hub) NewSession(g *Grant, o SessionOptions, wake func()) *Session {
 	if old != nil {
 		old.End(Errorf(CodeReplaced, "another connection goes on with this session"))
 	}
+	s.tellBegin()
 	if refusal != nil {
 		s.End(refusal)
 	}
@@ -268,6 +271,9 @@ func (s *Session) note(e Event) {
 // End asks the transport to say err to the client and to close the connection.
 func (s *Session) End(err *Error) {
 	s.mu.Lock()
+	if s.why == nil {
+		s.why = err
+	}
 	s.note(Event{Kind: EventEnd, Detail: &Detail{Err: err}})
 	s.mu.Unlock()
 }
@@ -360,8 +366,10 @@ func (s *Session) Close(lastHeard int64) {
 	for _, u := range s.subs {
 		s.drop(u)
 	}
+	why := s.why
 	s.mu.Unlock()
 	s.end()
+	s.tellEnd(why)
 	s.hub.mu.Lock()
 	last := s.hub.sessions[s.id] == s // nobody has replaced it
 	if last {

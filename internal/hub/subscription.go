@@ -17,6 +17,7 @@ type subscription struct {
 	session  *Session
 	live     *live
 	presence bool
+	began    instant
 	slot     int // in live.subs; guarded by live.subsMu
 
 	marked atomic.Bool // is in session.ready
@@ -63,7 +64,7 @@ func (s *Session) Subscribe(name string, from From, presence bool, n int, made f
 	if from.After != nil && from.After.Offset > MaxOffset {
 		return Errorf(CodeBadRequest, "offset %d: an offset is at most %d", from.After.Offset, uint64(MaxOffset))
 	}
-	u := &subscription{session: s, live: s.hub.registry.acquire(ch, rule), presence: presence, known: from.Version > 0, version: from.Version}
+	u := &subscription{session: s, live: s.hub.registry.acquire(ch, rule), presence: presence, began: s.hub.now(), known: from.Version > 0, version: from.Version}
 	if err = s.place(u, from); err == nil {
 		err = s.add(u, n, made)
 	}

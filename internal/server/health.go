@@ -79,6 +79,7 @@ func (s *Server) adminRoutes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", alive)
 	mux.HandleFunc("GET /readyz", s.readiness)
+	mux.Handle("GET /metrics", s.telemetry.Handler(s.log))
 	if host, _, err := net.SplitHostPort(s.cfg.Admin.Listen); err == nil && isLoopback(host) {
 		return loopbackHost(mux)
 	}

@@ -18,8 +18,8 @@ func (s *Server) routes() http.Handler {
 	mux.Handle("/v1/", api.New(s.hub, s.auth, s.log))
 	s.healthRoutes(mux)
 	if !s.cfg.Dev {
-		return mux
+		return s.telemetry.HTTP(mux, lasting)
 	}
 	mux.Handle("/", dashboard.Handler(dashboard.Config{App: s.cfg.Apps[0].ID, Key: s.cfg.Apps[0].Keys[0].ID}))
-	return loopbackHost(mux)
+	return loopbackHost(s.telemetry.HTTP(mux, lasting))
 }

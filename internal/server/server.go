@@ -15,6 +15,7 @@ import (
 	"github.com/snoserver/sno/internal/config"
 	"github.com/snoserver/sno/internal/hub"
 	"github.com/snoserver/sno/internal/store/local"
+	"github.com/snoserver/sno/internal/telemetry"
 )
 
 // Server is one process of Snö.
@@ -24,6 +25,7 @@ type Server struct {
 	hub        *hub.Hub
 	auth       *auth.Authenticator
 	transports *transports
+	telemetry  *telemetry.Telemetry
 	phase      atomic.Int32   // a phase; see health.go
 	conns      sync.WaitGroup // WebSocket connections, which net/http does not count
 
@@ -42,7 +44,7 @@ type Server struct {
 
 // New listens and opens the log. Nothing is served until Run.
 func New(cfg config.Config, log *slog.Logger) (_ *Server, err error) {
-	s := &Server{cfg: cfg, log: log}
+	s := &Server{cfg: cfg, log: log, telemetry: telemetry.New(cfg.Version)}
 	s.now.Store(newSettings(cfg))
 	if s.auth, err = auth.New(cfg.AuthApps()); err != nil {
 		return nil, err
@@ -65,9 +67,10 @@ func New(cfg config.Config, log *slog.Logger) (_ *Server, err error) {
 	if err := s.openCertificates(); err != nil {
 		return nil, err
 	}
-	if s.hub, err = hub.New(hub.Options{Open: s.openLog, Limits: cfg.HubLimits(), Grace: cfg.Presence.Grace.Duration(), Logger: log}); err != nil {
+	if s.hub, err = hub.New(hub.Options{Open: s.openLog, Limits: cfg.HubLimits(), Grace: cfg.Presence.Grace.Duration(), Logger: log, Meter: s.telemetry}); err != nil {
 		return nil, err
 	}
+	s.telemetry.Hub(s.hub.Stats)
 	s.hub.SetApps(cfg.HubApps())
 	s.http = s.newHTTP(s.gate.Handler(bodiesInTime(s.known(s.routes()))))
 	s.http.ConnContext = s.gate.ConnContext
@@ -78,10 +81,15 @@ func New(cfg config.Config, log *slog.Logger) (_ *Server, err error) {
 var syncModes = map[string]local.Sync{"always": local.SyncAlways, "interval": local.SyncInterval, "never": local.SyncNever}
 
 func (s *Server) openLog(sink hub.Sink) (hub.Log, error) {
-	return local.Open(local.Options{
-		Dir: s.cfg.Data, Sink: sink, Logger: s.log, OpenFiles: s.budget.store,
+	log, err := local.Open(local.Options{
+		Dir: s.cfg.Data, Sink: sink, Logger: s.log, Committed: s.telemetry.Committed, OpenFiles: s.budget.store,
 		Sync: syncModes[s.cfg.Store.Sync], Interval: s.cfg.Store.Interval.Duration(),
 	})
+	if err != nil {
+		return nil, err
+	}
+	s.telemetry.Store(log.Stats)
+	return log, nil
 }
 
 // Run serves until ctx ends, then drains and closes everything.

@@ -4,9 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -52,6 +55,8 @@ func (t *transports) reload() {
 	}))
 }
 
+const sendPath = "/v1/send"
+
 // routes adds the paths of the transports.
 func (t *transports) routes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /v1/ws", t.s.beginning(t.serveWebSocket))
@@ -60,7 +65,13 @@ func (t *transports) routes(mux *http.ServeMux) {
 		mux.HandleFunc(method+" /v1/sse", t.s.beginning(t.answer(t.serveEvents)))
 		mux.HandleFunc(method+" /v1/poll", t.answer(t.servePoll))
 	}
-	mux.HandleFunc("POST /v1/send", t.answer(t.serveSend))
+	mux.HandleFunc("POST "+sendPath, t.answer(t.serveSend))
+}
+
+// lasting says of which routes the duration of a request tells nothing: it lasts as long as its client likes, or waits for a message.
+func lasting(route string) bool {
+	_, path, _ := strings.Cut(route, " ")
+	return slices.Contains([]string{"/v1/ws", "/v1/stream", "/v1/sse", "/v1/poll"}, path)
 }
 
 // answer makes an http.HandlerFunc of h, which returns an error before it has written anything. Pages of other origins are refused first.
@@ -73,12 +84,21 @@ func (t *transports) answer(h func(http.ResponseWriter, *http.Request) error) ht
 		if err == nil {
 			return
 		}
-		shown, ok := hub.Show(err)
-		if !ok {
-			t.s.log.Error("request", "method", r.Method, "path", r.URL.Path, "error", err)
-		}
-		problem.Write(w, r, shown, nil)
+		problem.Write(w, r, t.refused(r, err), nil)
 	}
+}
+
+// refused counts and logs a request that began no connection, and returns what its client may be shown.
+func (t *transports) refused(r *http.Request, err error) *hub.Error {
+	shown, ok := hub.Show(err)
+	if !ok {
+		t.s.log.Error("request", "method", r.Method, "route", r.Pattern, "error", err)
+	}
+	if r.URL.Path != sendPath { // which begins none
+		t.s.telemetry.RefusedConnection(shown.Code.String())
+		native.LogRefusal(t.s.log, slog.String("route", r.Pattern), t.s.address(r), shown)
+	}
+	return shown
 }
 
 func refuse(w http.ResponseWriter, r *http.Request, code int, reason string) bool {
@@ -106,12 +126,14 @@ func (t *transports) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 	defer t.s.conns.Done()
 	c, err := t.connection(r, "websocket")
 	if err != nil {
-		shown, _ := hub.Show(err)
-		problem.Write(w, r, shown, nil)
+		problem.Write(w, r, t.refused(r, err), nil)
 		return
 	}
-	err = t.websocket.Load().Serve(w, r, func(conn wire.Conn) wire.Handler { return t.protocol.Handler(conn, c) })
+	err = t.websocket.Load().Serve(w, r, func(conn wire.Conn) wire.Handler {
+		return t.s.telemetry.Connection(c.Transport, t.protocol.Handler(conn, c))
+	})
 	if err != nil {
+		t.s.telemetry.RefusedConnection("handshake")
 		t.s.log.Debug("refused a WebSocket", "remote", r.RemoteAddr, "error", err)
 	}
 }
@@ -145,7 +167,9 @@ func (t *transports) open(w http.ResponseWriter, r *http.Request, e *stream.Endp
 		return err
 	}
 	c.Append, c.EveryFrame = form, transport == "sse"
-	e.Serve(w, r, stream.Opening{Frames: frames, Whole: c.Strict}, func(conn wire.Conn) wire.Handler { return t.protocol.Handler(conn, c) })
+	e.Serve(w, r, stream.Opening{Frames: frames, Whole: c.Strict}, func(conn wire.Conn) wire.Handler {
+		return t.s.telemetry.Connection(transport, t.protocol.Handler(conn, c))
+	})
 	return nil
 }
 
@@ -163,7 +187,7 @@ func (t *transports) servePoll(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	c.Append, c.Poll, c.Beside = poll.AppendFrame, true, false
-	t.poll.Serve(w, r, frames, wait, func(conn wire.Conn) poll.Handler { return t.protocol.Handler(conn, c) })
+	t.poll.Serve(w, r, frames, wait, func(conn wire.Conn) poll.Handler { return t.s.telemetry.Poll(t.protocol.Handler(conn, c)) })
 	return nil
 }
 

@@ -188,6 +188,7 @@ func (h *Handler) refuse(err *hub.Error, ref json.RawMessage) {
 	if h.finished || h.session.Load() != nil {
 		return
 	}
+	LogRefusal(h.Logger, slog.String("transport", h.c.Transport), h.c.Address, err)
 	h.finished = true
 	h.refusal = newFrame("error", ref).error(err).end()
 	h.end = wire.Next{End: int(err.Code), Reason: err.Text}

@@ -3,6 +3,7 @@ package local
 import (
 	"encoding/binary"
 	"errors"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -42,7 +43,9 @@ type batch struct {
 	ids     map[firstKey]first
 	msgs    []*hub.Message
 	bytes   int
-	last    uint64 // the newest offset on disk
+	stored  int       // messages for the disk
+	sealed  time.Time // when the last was in it
+	last    uint64    // the newest offset on disk
 	after   []func(failed error)
 	// heads that this batch deletes
 	forgotten []*head
@@ -295,6 +298,7 @@ func (c *committer) place(h *head, m *hub.Message, keep *hub.Retention, hash idH
 	st.count++
 	st.bytes += uint64(size)
 	c.b.last = m.Offset
+	c.b.stored++
 }
 
 // trimTo removes what a channel no longer keeps.
@@ -326,6 +330,7 @@ func (c *committer) send() {
 		return
 	}
 	if b.pb != nil {
+		b.sealed = time.Now()
 		c.seal()
 		if err := c.in.applyAhead(b.pb); err != nil {
 			c.in.fence.fail(err)

@@ -1,6 +1,8 @@
 package local
 
 import (
+	"time"
+
 	"github.com/snoserver/sno/internal/hub"
 )
 
@@ -45,7 +47,11 @@ func (l *Log) await(b *batch) error {
 		b.pb.Close()
 	}
 	// Asked after the sync: the fence closes before a sync that failed returns.
-	return b.in.fence.failed()
+	failed := b.in.fence.failed()
+	if b.stored > 0 && failed == nil {
+		l.o.Committed(b.stored, time.Since(b.sealed))
+	}
+	return failed
 }
 
 // settle makes the messages of a batch visible or turns their results into the error.

@@ -31,6 +31,8 @@ type Log struct {
 	inst  atomic.Pointer[instance]
 	acked atomic.Uint64 // newest offset on disk that was acknowledged
 
+	failures atomic.Uint64 // see Stats
+
 	witnessing witnessing // witnessLoop's, and Close's after it
 
 	broken  chan *instance // an instance whose fence has closed

@@ -54,6 +54,7 @@ func (l *Log) mend() {
 			if broken != l.inst.Load() {
 				continue // an attempt of ours
 			}
+			l.failures.Add(1)
 			l.o.Logger.Error("store: a write failed; nothing is stored until the store has been opened again, reads go on",
 				"dir", l.o.Dir, "err", broken.fence.failed())
 			l.tidy(broken)

@@ -82,6 +82,9 @@ type Options struct {
 	ForgetAfter time.Duration
 	// SweepEvery is how often channels that nobody writes to are looked at for messages that have become too old. Default 1 minute.
 	SweepEvery time.Duration
+	// Committed is told of each batch that went to disk: of how many messages it was, and how long it took until it was as durable as Sync asks. It
+	// is called by the goroutine that all batches pass, so it must be fast. Default: nobody is told.
+	Committed func(messages int, took time.Duration)
 	// Logger is told what goes wrong in the background. Default slog.Default().
 	Logger *slog.Logger
 	// Now is the clock. Default time.Now.
@@ -112,6 +115,9 @@ func (o *Options) setDefaults() error {
 	}
 	if o.Sink == nil {
 		o.Sink = nullSink{}
+	}
+	if o.Committed == nil {
+		o.Committed = func(int, time.Duration) {}
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()

@@ -1,0 +1,87 @@
+package hub_test
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/snoserver/sno/internal/hub"
+)
+
+// inMemory keeps a benchmark from measuring the disk.
+var inMemory = hub.Rule{Pattern: "*", Keep: hub.Retention{Store: hub.StoreMemory}}
+
+// BenchmarkPublish has publishers that each wait for their answer before they publish again.
+func BenchmarkPublish(b *testing.B) {
+	for _, publishers := range []int{1, 64} {
+		b.Run(fmt.Sprintf("publishers=%d", publishers), func(b *testing.B) {
+			h := open(b, inMemory)
+			data := []byte(`{"text":"hello"}`)
+			b.ReportAllocs()
+			b.SetParallelism(publishers)
+			b.RunParallel(func(p *testing.PB) {
+				for p.Next() {
+					if _, err := h.PublishWait(b.Context(), backend, []hub.Publication{{Channels: []string{"c"}, Data: data}}); err != nil {
+						b.Error(err)
+					}
+				}
+			})
+		})
+	}
+}
+
+// BenchmarkFanout brings every message to all sessions of a channel. An operation is one message given to one session.
+func BenchmarkFanout(b *testing.B) {
+	for _, sessions := range []int{10, 1000} {
+		b.Run(fmt.Sprintf("sessions=%d", sessions), func(b *testing.B) { benchFanout(b, open(b, inMemory), sessions) })
+	}
+}
+
+func benchFanout(b *testing.B, h *hub.Hub, sessions int) {
+	messages := b.N/sessions + 1
+	var all sync.WaitGroup
+	for range sessions {
+		c := connect(b, h, backend)
+		c.subscribe(b, "c", hub.From{})
+		all.Go(func() { c.drain(messages) })
+	}
+	const batch = 10
+	pubs := make([]hub.Publication, batch)
+	for i := range pubs {
+		pubs[i] = hub.Publication{Channels: []string{"c"}, Data: []byte(`{"text":"hello"}`)}
+	}
+	b.ResetTimer()
+	for n := 0; n < messages; n += batch {
+		if _, err := h.PublishWait(b.Context(), backend, pubs[:min(batch, messages-n)]); err != nil {
+			b.Fatal(err)
+		}
+	}
+	all.Wait()
+}
+
+// drain pulls until n messages have come, or none comes for a long time.
+func (c *client) drain(n int) {
+	var events []hub.Event
+	timeout := time.After(patience)
+	for {
+		var more bool
+		events, more = c.Pull(events[:0], 64<<10)
+		for _, e := range events {
+			if e.Kind == hub.EventMessage {
+				n--
+			}
+		}
+		switch {
+		case n <= 0:
+			return
+		case more:
+			continue
+		}
+		select {
+		case <-c.wake:
+		case <-timeout:
+			return
+		}
+	}
+}
