@@ -7,16 +7,35 @@ import (
 	"time"
 
 	"github.com/snoserver/sno/internal/hub"
+	"github.com/snoserver/sno/internal/store/local"
+	"github.com/snoserver/sno/internal/telemetry"
 )
 
 // inMemory keeps a benchmark from measuring the disk.
 var inMemory = hub.Rule{Pattern: "*", Keep: hub.Retention{Store: hub.StoreMemory}}
 
+// openMetered starts a hub as the server does, with its metrics.
+func openMetered(b *testing.B) *hub.Hub {
+	h, err := hub.New(hub.Options{Meter: telemetry.New("bench"), Open: func(s hub.Sink) (hub.Log, error) {
+		return local.Open(local.Options{Dir: b.TempDir(), Sink: s})
+	}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	h.SetApps([]hub.App{{ID: "a", Rules: []hub.Rule{inMemory}}})
+	b.Cleanup(func() {
+		if err := h.Close(); err != nil {
+			b.Error(err)
+		}
+	})
+	return h
+}
+
 // BenchmarkPublish has publishers that each wait for their answer before they publish again.
 func BenchmarkPublish(b *testing.B) {
 	for _, publishers := range []int{1, 64} {
 		b.Run(fmt.Sprintf("publishers=%d", publishers), func(b *testing.B) {
-			h := open(b, inMemory)
+			h := openMetered(b)
 			data := []byte(`{"text":"hello"}`)
 			b.ReportAllocs()
 			b.SetParallelism(publishers)
@@ -34,7 +53,7 @@ func BenchmarkPublish(b *testing.B) {
 // BenchmarkFanout brings every message to all sessions of a channel. An operation is one message given to one session.
 func BenchmarkFanout(b *testing.B) {
 	for _, sessions := range []int{10, 1000} {
-		b.Run(fmt.Sprintf("sessions=%d", sessions), func(b *testing.B) { benchFanout(b, open(b, inMemory), sessions) })
+		b.Run(fmt.Sprintf("sessions=%d", sessions), func(b *testing.B) { benchFanout(b, openMetered(b), sessions) })
 	}
 }
 

@@ -52,9 +52,15 @@ func (s *Server) admits(l *config.Limits) admission.Limits {
 
 func (s *Server) newGate() *admission.Gate {
 	return admission.New(admission.Options{
-		Limits: s.admits(&s.cfg.Limits), Refusals: s.budget.refusals, Refuse: turnAway,
+		Limits: s.admits(&s.cfg.Limits), Refusals: s.budget.refusals, Refuse: s.countedAway,
 		Shared: func(a netip.Addr) bool { return a.IsLoopback() || s.trusted(a) },
 	})
+}
+
+// countedAway is turnAway, counted. It writes nothing to the log: a line for each would be more load in an overload.
+func (s *Server) countedAway(w http.ResponseWriter, r *http.Request, why *hub.Error, after time.Duration) {
+	s.telemetry.RefusedConnection(why.Code.String())
+	turnAway(w, r, why, after)
 }
 
 // turnAway tells a client to come back later. A browser's EventSource gives up for ever at a status that is not 200, so it is told in its own words.

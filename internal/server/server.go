@@ -61,6 +61,7 @@ func New(cfg config.Config, log *slog.Logger) (_ *Server, err error) {
 	}
 	s.budget = budgetOf(fds)
 	s.gate = s.newGate()
+	s.telemetry.Sockets(s.gate.Open)
 	if err := s.listen(); err != nil {
 		return nil, err
 	}

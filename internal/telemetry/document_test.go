@@ -21,6 +21,7 @@ func used() *Telemetry {
 	t := New("1.2.3")
 	t.Hub(func() hub.Stats { return hub.Stats{} })
 	t.Store(func() local.Stats { return local.Stats{} })
+	t.Sockets(func() (open, most int) { return 0, 1 })
 	t.Refused(1, hub.CodeForbidden)
 	t.RefusedConnection("bad_origin")
 	t.conns.of("websocket").ended.WithLabelValues(gone)

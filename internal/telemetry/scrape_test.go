@@ -61,13 +61,16 @@ func (s *syncBuffer) String() string {
 	return s.b.String()
 }
 
-func serve(t *testing.T) *running {
+func serve(t *testing.T, change ...func(*config.Config)) *running {
 	t.Helper()
 	r := &running{t: t, log: new(syncBuffer), http: &http.Client{Transport: &http.Transport{}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 	cfg := config.Default()
 	cfg.Listen, cfg.Admin.Listen, cfg.Data, cfg.Drain = config.Addresses{"127.0.0.1:0"}, "127.0.0.1:0", t.TempDir(), 0
 	cfg.Version = "1.2.3-test"
 	cfg.Apps = []config.App{{ID: "shop", Keys: []config.Key{{ID: keyID, Secret: secret}}}}
+	for _, f := range change {
+		f(&cfg)
+	}
 	s, err := server.New(cfg, slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	if err != nil {
 		t.Fatal(err)

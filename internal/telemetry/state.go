@@ -75,6 +75,15 @@ func (t *Telemetry) Hub(look func() hub.Stats) {
 	}})
 }
 
+// Sockets has each scrape look at how many connections to the server there are, whatever they are for, and how many there may be. To be called once.
+func (t *Telemetry) Sockets(look func() (open, most int)) {
+	type st struct{ open, most int }
+	t.registry.MustRegister(&state[st]{func() (s st) { s.open, s.most = look(); return s }, []value[st]{
+		gauge("sno_sockets", "TCP connections to the public listeners, whatever they are for.", func(s st) float64 { return float64(s.open) }),
+		gauge("sno_sockets_limit", "How many of them there may be; further ones are refused.", func(s st) float64 { return float64(s.most) }),
+	}})
+}
+
 // Store has each scrape look at a log. To be called once.
 func (t *Telemetry) Store(look func() local.Stats) {
 	type st = local.Stats

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/snoserver/sno/internal/config"
 )
 
 // TestEveryTransportIsCounted has a client of each transport follow a channel while one publishes to it.
@@ -225,6 +227,18 @@ func TestLogsShowNoSecrets(t *testing.T) {
 	if n := strings.Count(log, "\n"); n < 10 {
 		t.Errorf("the log has %d lines: was it written?\n%s", n, log)
 	}
+}
+
+func TestWhoFindsNoRoomIsCounted(t *testing.T) {
+	r := serve(t, func(c *config.Config) { c.Limits.Connections = 1 })
+	ws, _ := r.websocket(`{"type":"connect","token":"` + r.token("ann") + `"}`)
+	ws.until(t, `"welcome"`)
+	r.want(map[string]float64{`sno_sockets`: 1, `sno_sockets_limit`: 1})
+	if status, body := r.do(http.MethodGet, "/healthz", ""); status != http.StatusServiceUnavailable {
+		t.Errorf("%d %s", status, body)
+	}
+	r.want(map[string]float64{`sno_refused_connections_total{reason="overloaded_connect"}`: 1})
+	ws.close()
 }
 
 func TestBuildInfo(t *testing.T) {
