@@ -27,7 +27,7 @@ The actions are subscribe, publish, presence, history and admin. In a pattern '*
   SNO_TOKEN=$(sno token --allow '*=subscribe,history') sno sub chat:1 --count 1`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			claims := auth.Claims{Client: clientID, Expires: time.Now().Add(ttl)}
+			claims := auth.Claims{Client: clientID, Issued: time.Now(), Expires: time.Now().Add(ttl)}
 			for _, a := range allow {
 				line, err := parseAllow(a)
 				if err != nil {

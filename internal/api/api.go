@@ -21,6 +21,8 @@ var routes = map[string]map[string]handler{
 	"/v1/channels":                    {"GET": (*api).channels},
 	"/v1/sessions":                    {"GET": (*api).sessions, "DELETE": (*api).endSessions},
 	"/v1/sessions/{session}":          {"GET": (*api).session, "DELETE": (*api).endSession},
+	"/v1/tokens":                      {"POST": (*api).mint},
+	"/v1/tokens/revoke":               {"POST": (*api).revoke},
 	"/v1/channels/{channel}":          {"GET": (*api).channelInfo},
 	"/v1/channels/{channel}/messages": {"GET": (*api).history, "POST": (*api).publish},
 	"/v1/channels/{channel}/presence": {"GET": (*api).members},

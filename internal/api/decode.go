@@ -44,7 +44,7 @@ func (m *message) fields(addressed bool) map[string]any {
 // musts says what a field must be.
 var musts = map[string]string{
 	"channel": "a string", "channels": "an array of strings", "id": "a string", "event": "a string", "base64": "a string", "headers": "an object of strings", "ephemeral": "true or false",
-	"exclude": "the id of a session, a string", "epoch": "a string", "offset": "an integer below 2^53",
+	"exclude": "the id of a session, a string", "client": "a string", "ttl": "a number of seconds", "epoch": "a string", "offset": "an integer below 2^53",
 }
 
 // batch is what a body asks to publish.
@@ -199,7 +199,11 @@ func decodeObject(d *json.Decoder, fields map[string]any, at string) error {
 		seen[name] = true
 		err = d.Decode(field)
 		if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-			return hub.Errorf(hub.CodeBadRequest, "%s%s is or has a %s; it must be %s", at, name, clip(wrong.Value), musts[name])
+			must := musts[name]
+			if _, patterns := field.(*map[string][]string); patterns {
+				must = "an object of patterns to arrays of actions"
+			}
+			return hub.Errorf(hub.CodeBadRequest, "%s%s is or has a %s; it must be %s", at, name, clip(wrong.Value), must)
 		}
 		if err != nil {
 			return err

@@ -100,6 +100,18 @@ func exchanges(t *testing.T, url string) []exchange {
 	for _, path := range []string{"/v1/channels/chat/presence", "/v1/presence?channel=chat", "/v1/channels", "/v1/channels/chat", "/v1/sessions", session} {
 		all = append(all, exchange{method: "GET", path: path, headers: []string{wrong}, status: 401}, exchange{method: "GET", path: path, headers: []string{ann}, status: 403})
 	}
+	for path, body := range map[string]string{"/v1/tokens": `{"client":"eve","channels":{"a":["publish"]},"ttl":60,"id":"t"}`, "/v1/tokens/revoke": `{"id":"t"}`} {
+		done := map[string]int{"/v1/tokens": 200, "/v1/tokens/revoke": 204}[path]
+		all = append(all, []exchange{
+			{method: "POST", path: path, body: body, status: done},
+			{method: "POST", path: path, body: `{"clent":"eve"}`, bad: true, status: 400},
+			{method: "POST", path: path, body: body, headers: []string{wrong}, status: 401},
+			{method: "POST", path: path, body: body, headers: []string{ann}, status: 403},
+			{method: "POST", path: path, body: `{"x":1` + strings.Repeat(" ", 34<<20) + `}`, bad: true, status: 413},
+			{method: "POST", path: path, body: body, headers: []string{"Content-Type: text/plain"}, bad: true, status: 415},
+		}...)
+	}
+	all = append(all, exchange{method: "POST", path: "/v1/tokens/revoke", body: `{"client":"eve"}`, status: 507, fails: hub.Errorf(hub.CodeDiskFull, "full")})
 	for _, path := range []string{session, "/v1/sessions?client=bob"} {
 		all = append(all, exchange{method: "DELETE", path: path, headers: []string{wrong}, status: 401}, exchange{method: "DELETE", path: path, headers: []string{ann}, status: 403})
 	}

@@ -149,6 +149,9 @@ func (h *Hub) Deliver(batch []*Message) {
 		if l != nil && l.take(m) {
 			dirty = append(dirty, l)
 		}
+		if m.Channel.Name < lastReserved {
+			h.takeRevocation(m)
+		}
 	}
 	h.fan.add(dirty, batch[len(batch)-1].Offset)
 }
@@ -172,4 +175,5 @@ func (h *Hub) Resync() {
 	}
 	h.fan.release()
 	h.fan.add(all, 0)
+	h.rereadRevocations()
 }

@@ -63,6 +63,11 @@ type Hub struct {
 	registry *registry
 	fan      *fanout
 
+	revocations *revocations
+	looking     atomic.Bool    // lookAtGrants is about to begin
+	look        sync.Mutex     // held while it goes on
+	work        sync.WaitGroup // what goes on in the background
+
 	mu       sync.Mutex
 	sessions map[string]*Session // by id
 	refusal  *Error              // what new sessions are told
@@ -70,7 +75,7 @@ type Hub struct {
 
 // New opens the log and starts the hub.
 func New(o Options) (*Hub, error) {
-	h := &Hub{logger: o.Logger, meter: o.Meter, started: time.Now(), registry: newRegistry(), fan: newFanout(), sessions: map[string]*Session{}}
+	h := &Hub{logger: o.Logger, meter: o.Meter, started: time.Now(), registry: newRegistry(), fan: newFanout(), sessions: map[string]*Session{}, revocations: newRevocations()}
 	if h.logger == nil {
 		h.logger = slog.New(slog.DiscardHandler)
 	}
@@ -123,6 +128,13 @@ func (h *Hub) SetApps(apps []App) {
 	for _, l := range h.registry.all() {
 		l.rule.Store(h.rule(l.channel))
 	}
+	for id := range byID { // so that the first client need not wait, nor be refused if the disk fails later
+		if s := h.revocations.of(id); !s.isLoaded() {
+			if err := h.loadRevocations(id, s); err != nil {
+				h.logger.Error("read revocations", "app", id, "error", err)
+			}
+		}
+	}
 }
 
 func (h *Hub) rule(ch Channel) *Rule {
@@ -139,12 +151,20 @@ func (h *Hub) authorise(g *Grant, a Action, name string) (Channel, *Rule, error)
 	if err := h.checkName(name); err != nil {
 		return ch, nil, err
 	}
+	if err := h.revoked(g); err != nil {
+		return ch, nil, err
+	}
 	rule := h.rule(ch)
 	return ch, rule, g.Authorise(a, name, rule)
 }
 
 // authoriseAll asks the grant for all channels that begin with prefix.
-func (h *Hub) authoriseAll(g *Grant, a Action, prefix string) error { return g.AuthoriseAll(a, prefix) }
+func (h *Hub) authoriseAll(g *Grant, a Action, prefix string) error {
+	if err := h.revoked(g); err != nil {
+		return err
+	}
+	return g.AuthoriseAll(a, prefix)
+}
 
 // History reads a page of a channel (action history). Query.Keep is set from the channel's rule; a Limit of 0 is an error.
 func (h *Hub) History(ctx context.Context, g *Grant, name string, q Query) (Page, error) {
@@ -210,6 +230,7 @@ func (h *Hub) Close() error {
 	h.Refuse(Errorf(CodeGoaway, "the server has shut down; connect again"))
 	h.Sessions(func(s *Session) { s.Close(0) })
 	err := h.log.Close()
+	h.work.Wait() // nothing of the log begins more
 	h.fan.close()
 	return err
 }

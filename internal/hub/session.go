@@ -103,6 +103,8 @@ func (h *Hub) NewSession(g *Grant, o SessionOptions, wake func()) *Session {
 	s.tellBegin()
 	if refusal != nil {
 		s.End(refusal)
+	} else if err := h.revoked(g); err != nil { // asked when the session can be found, so that a revocation meets it before or after
+		s.End(err)
 	}
 	return s
 }
@@ -159,6 +161,10 @@ func (s *Session) SetGrant(g *Grant) error {
 		s.remain(m, old)
 	}
 	s.mu.Unlock()
+	if err := s.hub.revoked(g); err != nil { // asked when the session has the grant, so that a revocation meets it before or after
+		s.End(err)
+		return err
+	}
 	return nil
 }
 
