@@ -17,8 +17,8 @@ const defaultURL = "http://127.0.0.1:7878"
 
 // connection holds the flags of the commands that talk to a server.
 type connection struct {
-	url, key, secret, token string
-	wait                    time.Duration
+	url, key, secret, token, transport string
+	wait                               time.Duration
 }
 
 func (n *connection) flags(c *cobra.Command) {
@@ -27,6 +27,7 @@ func (n *connection) flags(c *cobra.Command) {
 	f.StringVar(&n.key, "key", "", "app key id (SNO_KEY)")
 	f.StringVar(&n.secret, "secret", "", "app key secret (SNO_SECRET, which other users of the machine cannot see)")
 	f.StringVar(&n.token, "token", "", "a client's token instead of a key (SNO_TOKEN)")
+	f.StringVar(&n.transport, "transport", string(client.Auto), "how to connect: auto, websocket, stream, sse or poll")
 	f.DurationVar(&n.wait, "wait", 0, "go on trying for so long while the server cannot be reached")
 }
 
@@ -42,6 +43,10 @@ func firstOf(values ...string) string {
 // options gives what the flags and the environment say. A credential given by flag replaces those of the environment, and there a token goes before a key.
 func (n *connection) options(log *slog.Logger) (client.Options, error) {
 	o := client.Options{URL: firstOf(n.url, os.Getenv("SNO_URL"), defaultURL), Logger: log, Wait: n.wait > 0}
+	var err error
+	if o.Transport, err = client.ParseTransport(n.transport); err != nil {
+		return o, usage("--%w", err)
+	}
 	key, secret, token := n.key, firstOf(n.secret, os.Getenv("SNO_SECRET")), n.token
 	if key == "" && token == "" {
 		token = os.Getenv("SNO_TOKEN")

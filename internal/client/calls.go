@@ -68,11 +68,42 @@ func (c *Client) Enter(ctx context.Context, channel, member string, data json.Ra
 	if _, err := c.call(ctx, r, data); err != nil {
 		return err
 	}
-	r.Ref = 0
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.members[memberKey{channel, member}] = r.encode(data)
+	c.members[memberKey{channel, member}] = data
 	return nil
+}
+
+// enterFrame encodes what makes this client a member again on a new connection. Client.mu is held.
+func (c *Client) enterFrame(key memberKey, data json.RawMessage) []byte {
+	c.lastRef++
+	c.entering[c.lastRef] = key
+	r := request{Type: "enter", Ref: c.lastRef, Channel: key.channel, Member: key.member}
+	return r.encode(data)
+}
+
+// memberships encodes all that this client stands for, for a transport that has to say it again and again. Nothing is answered to it but a refusal.
+func (c *Client) memberships() (frames [][]byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for key, data := range c.members {
+		r := request{Type: "enter", Channel: key.channel, Member: key.member}
+		frames = append(frames, r.encode(data))
+	}
+	return frames
+}
+
+// enterFailed handles the refusal of a membership on a new connection, and says whether it was one.
+func (c *Client) enterFailed(f *frame) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	key, ok := c.entering[f.Ref]
+	delete(c.entering, f.Ref)
+	if ok && !worthRetry(f.err()) {
+		delete(c.members, key)
+		c.o.Logger.Warn("this client is no member any more", "channel", key.channel, "member", key.member, "code", f.Code.String(), "text", f.Text)
+	}
+	return ok
 }
 
 // Leave ends what Enter with the same member began.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -17,7 +18,7 @@ var ErrClosed = errors.New("the client is closed")
 // Client is one connection to a server that is kept up. Its methods may be called from any goroutine but that of its handlers (see the package's doc).
 type Client struct {
 	o      Options
-	url    string
+	server *server
 	ctx    context.Context // ends when the client is to close
 	cancel context.CancelFunc
 	wake   chan struct{} // tells the writer that there may be something to send
@@ -32,6 +33,9 @@ type Client struct {
 	backoff  backoff
 	maxFrame int
 	session  string
+	// sessionKey lets the next connection go on with the session; transport is that of the newest connection.
+	sessionKey string
+	transport  Transport
 
 	idPrefix string
 	lastID   uint64
@@ -40,27 +44,32 @@ type Client struct {
 	outbox      outbox
 	urgent      [][]byte // frames that go before the outbox: subscriptions, and on a new connection memberships
 	subs        map[string]*Subscription
-	subscribing map[uint64]*Subscription // by the ref of the frame under way
-	members     map[memberKey][]byte     // enter frames, sent again on every connection
+	subscribing map[uint64]*Subscription      // by the ref of the frame under way
+	members     map[memberKey]json.RawMessage // with their data; entered again on every connection
+	entering    map[uint64]memberKey          // by the ref of the frame under way
 }
 
 // Dial connects and returns when the server has said welcome. Without Options.Wait it tries once. ctx bounds only Dial.
 // The error is a *hub.Error where the server gave a code.
 func Dial(ctx context.Context, o Options) (*Client, error) {
-	url, err := endpoint(o.URL)
+	server, err := newServer(o.URL)
 	if err != nil {
 		return nil, err
 	}
+	if o.Transport, err = ParseTransport(string(o.Transport)); err != nil {
+		return nil, err
+	}
 	c := &Client{
-		o: o.withDefaults(), url: url, wake: make(chan struct{}, 1), done: make(chan struct{}),
+		o: o.withDefaults(), server: server, wake: make(chan struct{}, 1), done: make(chan struct{}),
 		state: StateConnecting, backoff: defaultBackoff, idPrefix: randomID(),
 		outbox: outbox{byRef: map[uint64]*pending{}}, subs: map[string]*Subscription{},
-		subscribing: map[uint64]*Subscription{}, members: map[memberKey][]byte{},
+		subscribing: map[uint64]*Subscription{}, members: map[memberKey]json.RawMessage{}, entering: map[uint64]memberKey{},
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	first, err := c.dialFirst(ctx)
 	if err != nil {
 		c.cancel()
+		server.close()
 		return nil, err
 	}
 	go c.keep(first)
@@ -92,7 +101,14 @@ func (c *Client) State() State {
 	return c.state
 }
 
-// Session returns the id that the server gave to the newest connection's session.
+// Transport returns that of the newest connection.
+func (c *Client) Transport() Transport {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.transport
+}
+
+// Session returns the id of the newest connection's session: the same as before where the server still knew it.
 func (c *Client) Session() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -143,6 +159,7 @@ func (c *Client) Close(ctx context.Context) error {
 // keep is the reading goroutine: it serves one connection after the other.
 func (c *Client) keep(n *conn) {
 	defer close(c.done)
+	defer c.server.close()
 	for {
 		began := time.Now()
 		err := c.serve(n)
@@ -161,6 +178,7 @@ func (c *Client) lost(err error) {
 	c.conn, c.urgent = nil, nil
 	c.state = StateConnecting
 	clear(c.subscribing)
+	clear(c.entering)
 	once := c.outbox.lostConnection()
 	c.mu.Unlock()
 	for _, p := range once {

@@ -30,6 +30,14 @@ type tester interface {
 	Fatal(args ...any)
 }
 
+// onEach runs a test over every transport.
+func onEach(t *testing.T, test func(*testing.T, Transport)) {
+	t.Helper()
+	for _, by := range Transports() {
+		t.Run(string(by), func(t *testing.T) { test(t, by) })
+	}
+}
+
 func testContext(t tester) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	t.Cleanup(cancel)
@@ -50,7 +58,9 @@ func dial(t tester, o Options) *Client {
 	return c
 }
 
-func TestCredentials(t *testing.T) {
+func TestCredentials(t *testing.T) { onEach(t, testCredentials) }
+
+func testCredentials(t *testing.T, by Transport) {
 	token := func(context.Context) (string, error) { return "eyJ", nil }
 	for name, test := range map[string]struct {
 		o    Options
@@ -64,6 +74,7 @@ func TestCredentials(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got frm
+			test.o.Transport = by
 			test.o.URL = clienttest.Script(t, func(s *script) { got = s.Greet(); s.UntilGone() })
 			c := dial(t, test.o)
 			if err := c.Close(testContext(t)); err != nil {
@@ -126,7 +137,7 @@ func TestDialWaits(t *testing.T) {
 		proxy.ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)
-	dial(t, Options{URL: server.URL, Wait: true})
+	dial(t, Options{Transport: WebSocket, URL: server.URL, Wait: true})
 	if n := answers.Load(); n != 3 {
 		t.Errorf("connected with attempt %d, want 3", n)
 	}
@@ -144,16 +155,17 @@ func TestDialWaitsNoLongerThanItsContext(t *testing.T) {
 	}
 }
 
-func TestEndpoint(t *testing.T) {
+func TestServerAddress(t *testing.T) {
 	for in, want := range map[string]string{
-		"http://127.0.0.1:7878":       "ws://127.0.0.1:7878/v1/ws",
-		"https://example.com/":        "wss://example.com/v1/ws",
-		"https://example.com/rt/":     "wss://example.com/rt/v1/ws",
-		"ws://example.com/v1/ws":      "ws://example.com/v1/ws",
-		"http://u:p@example.com/?a=b": "ws://example.com/v1/ws",
+		"http://127.0.0.1:7878":       "http://127.0.0.1:7878",
+		"https://example.com/":        "https://example.com",
+		"https://example.com/rt/":     "https://example.com/rt",
+		"wss://example.com":           "https://example.com",
+		"ws://example.com/v1/ws":      "http://example.com",
+		"http://u:p@example.com/?a=b": "http://example.com",
 	} {
-		if got, err := endpoint(in); err != nil || got != want {
-			t.Errorf("endpoint(%q) = %q, %v; want %q", in, got, err, want)
+		if got, err := newServer(in); err != nil || got.base != want {
+			t.Errorf("newServer(%q) = %+v, %v; want %q", in, got, err, want)
 		}
 	}
 }

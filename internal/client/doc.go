@@ -1,9 +1,11 @@
-// Package client speaks the native protocol (spec/PROTOCOL.md) over WebSocket: the Go client behind the command line, `sno verify` and the contract tests.
+// Package client speaks the native protocol (spec/PROTOCOL.md) over all its transports: the Go client behind the command line, `sno verify` and the contract tests.
 //
 // What it guarantees:
 //
 //   - It stays connected by itself. A lost connection is made again with a full-jitter back-off, or at once, or never, as the
 //     code says with which it ended. Silence for the server's heartbeat and 10 seconds counts as lost.
+//   - It takes the first transport that gets through: WebSocket, a stream of lines, one of events, or polls. It goes on as the same session, by whatever
+//     transport it connects again. Between two polls ephemeral messages are missed.
 //   - A subscription gets every message after its position, in order, through any number of connections. A message that does not follow
 //     the one before is reported as a *Fault, never passed over.
 //   - Publishes are sent in the order of the calls, and those that were not answered are sent again with the same ids and in the same

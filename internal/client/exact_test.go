@@ -12,12 +12,16 @@ import (
 
 // Whatever connections are lost, and when: every message is stored once and in order, and every subscriber gets exactly that.
 func TestNothingIsLostDoubledOrReordered(t *testing.T) {
+	onEach(t, testNothingIsLostDoubledOrReordered)
+}
+
+func testNothingIsLostDoubledOrReordered(t *testing.T, by Transport) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 200).Draw(t, "messages")
 		b := clienttest.NewBroker(t)
 		b.CutEvery = rapid.IntRange(2, 50).Draw(t, "cut every")
 		dropAt := rapid.IntRange(0, n).Draw(t, "reader drops at")
-		reader, publisher := dial(t, Options{URL: b.URL}), dial(t, Options{URL: b.URL, Window: rapid.IntRange(1, 64).Draw(t, "window")})
+		reader, publisher := dial(t, Options{Transport: by, URL: b.URL}), dial(t, Options{Transport: by, URL: b.URL, Window: rapid.IntRange(1, 64).Draw(t, "window")})
 
 		var got []string
 		all := make(chan struct{})

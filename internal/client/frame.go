@@ -44,9 +44,10 @@ type messageFields struct {
 }
 
 type welcomeFields struct {
-	Session   string `json:"session"`
-	Heartbeat int64  `json:"heartbeat"`
-	Backoff   struct {
+	Session    string `json:"session"`
+	SessionKey string `json:"session_key"`
+	Heartbeat  int64  `json:"heartbeat"`
+	Backoff    struct {
 		Min int64 `json:"min"`
 		Max int64 `json:"max"`
 	} `json:"backoff"`
@@ -171,6 +172,10 @@ type request struct {
 	Token     string    `json:"token,omitempty"`
 	Key       string    `json:"key,omitempty"`
 	App       string    `json:"app,omitempty"`
+	// Session is named by the requests beside a stream.
+	Session    string `json:"session,omitempty"`
+	SessionKey string `json:"session_key,omitempty"`
+	Cursor     string `json:"cursor,omitempty"`
 }
 
 // encode gives the request as JSON with data as it is: encoding/json would compact and escape a RawMessage, and data is kept byte for byte.

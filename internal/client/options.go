@@ -2,16 +2,13 @@ package client
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
-	"net/url"
-	"strings"
 	"time"
 )
 
 // Options say where to connect and as whom. Only URL is needed where the server allows anonymous clients.
 type Options struct {
-	// URL of the server: http, https, ws or wss. A path is kept as a prefix of /v1/ws.
+	// URL of the server: http, https, ws or wss. A path is kept as a prefix of /v1/….
 	URL string
 	// Key and Secret are an app key: the credential of a backend. With Key, Token is not asked.
 	Key, Secret string
@@ -21,6 +18,9 @@ type Options struct {
 	App string
 	// Wait makes Dial go on trying while the server cannot be reached, until its context ends.
 	Wait bool
+	// Transport is Auto by default: the first that gets through, WebSocket before the others. On a network where that changes the client goes over to
+	// another one, and on from where it was.
+	Transport Transport
 	// Window is how many requests may be unanswered, 256 by default. Publish blocks when there are so many.
 	Window int
 	// WindowBytes bounds the bytes of unanswered requests, 16 MiB by default; one request is always admitted.
@@ -30,7 +30,9 @@ type Options struct {
 	// OnState is called from the reading goroutine when the state changes; err is why a connection ended.
 	OnState func(s State, err error)
 
-	heartbeatSlack time.Duration // 10 s; tests shorten it
+	// 10 s each; tests shorten them.
+	heartbeatSlack time.Duration
+	patience       time.Duration // for the welcome of a connection
 }
 
 // State is what the connection is doing.
@@ -67,24 +69,8 @@ func (o Options) withDefaults() Options {
 	if o.heartbeatSlack <= 0 {
 		o.heartbeatSlack = 10 * time.Second
 	}
+	if o.patience <= 0 {
+		o.patience = handshakeTimeout
+	}
 	return o
-}
-
-// endpoint turns the URL of a server into the address of its WebSocket.
-func endpoint(server string) (string, error) {
-	u, err := url.Parse(server)
-	if err != nil {
-		return "", fmt.Errorf("server URL %q: %w", server, err)
-	}
-	schemes := map[string]string{"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
-	scheme, ok := schemes[u.Scheme]
-	if !ok || u.Host == "" {
-		return "", fmt.Errorf("server URL %q: need one such as http://127.0.0.1:7878 or https://example.com", server)
-	}
-	u.Scheme, u.User, u.RawQuery, u.Fragment = scheme, nil, "", ""
-	u.Path = strings.TrimSuffix(u.Path, "/")
-	if !strings.HasSuffix(u.Path, "/v1/ws") {
-		u.Path += "/v1/ws"
-	}
-	return u.String(), nil
 }

@@ -50,6 +50,10 @@ func (o *outcomes) expect(want ...string) {
 }
 
 func TestUnacknowledgedPublishesGoAgainInOrder(t *testing.T) {
+	onEach(t, testUnacknowledgedPublishesGoAgainInOrder)
+}
+
+func testUnacknowledgedPublishesGoAgainInOrder(t *testing.T, by Transport) {
 	first := func(s *script) {
 		s.Greet()
 		s.Publish(1)
@@ -66,7 +70,7 @@ func TestUnacknowledgedPublishesGoAgainInOrder(t *testing.T) {
 		}
 		s.UntilGone()
 	}
-	c := dial(t, Options{URL: clienttest.Script(t, first, second)})
+	c := dial(t, Options{Transport: by, URL: clienttest.Script(t, first, second)})
 	o := newOutcomes(t)
 	for _, id := range []string{"a", "b", "c", "d"} {
 		o.publish(c, Publication{Channel: "x", ID: id, Data: []byte(`"` + id + `"`)})
@@ -74,7 +78,9 @@ func TestUnacknowledgedPublishesGoAgainInOrder(t *testing.T) {
 	o.expect("a 1", "b 2", "c 3", "d 4")
 }
 
-func TestIDsAreMadeAndKept(t *testing.T) {
+func TestIDsAreMadeAndKept(t *testing.T) { onEach(t, testIDsAreMadeAndKept) }
+
+func testIDsAreMadeAndKept(t *testing.T, by Transport) {
 	ids := make(chan any, 3)
 	first := func(s *script) {
 		s.Greet()
@@ -87,7 +93,7 @@ func TestIDsAreMadeAndKept(t *testing.T) {
 		ids <- s.Publish(2)["id"]
 		s.UntilGone()
 	}
-	c := dial(t, Options{URL: clienttest.Script(t, first, second)})
+	c := dial(t, Options{Transport: by, URL: clienttest.Script(t, first, second)})
 	for range 2 {
 		if _, err := c.Publish(testContext(t), Publication{Channel: "x"}); err != nil {
 			t.Fatal(err)
@@ -98,18 +104,25 @@ func TestIDsAreMadeAndKept(t *testing.T) {
 	}
 }
 
-func TestRefusedPublishGoesAgain(t *testing.T) {
+func TestRefusedPublishGoesAgain(t *testing.T) { onEach(t, testRefusedPublishGoesAgain) }
+
+func testRefusedPublishGoesAgain(t *testing.T, by Transport) {
 	for _, code := range []hub.Code{hub.CodeOverloaded, hub.CodeUnavailable, hub.CodeDiskFull} {
-		t.Run(code.String(), func(t *testing.T) { refusedPublishGoesAgain(t, code) })
+		t.Run(code.String(), func(t *testing.T) { refusedPublishGoesAgain(t, by, code) })
 	}
 }
 
-func refusedPublishGoesAgain(t *testing.T, code hub.Code) {
+func refusedPublishGoesAgain(t *testing.T, by Transport, code hub.Code) {
 	refuse := func(s *script, code hub.Code) {
 		f := s.Expect("publish")
 		s.Send(frm{"type": "error", "ref": f["ref"], "code": code, "text": "not now"})
 	}
-	c := dial(t, Options{URL: clienttest.Script(t, func(s *script) {
+	both := make(chan struct{})
+	c := dial(t, Options{Transport: by, URL: clienttest.Script(t, func(s *script) {
+		s.Greet()
+		<-both // are to be sent, so that on the next connection they go together
+		s.Cut()
+	}, func(s *script) {
 		s.Greet()
 		refuse(s, code)
 		refuse(s, hub.CodeOutOfOrder)
@@ -125,12 +138,15 @@ func refusedPublishGoesAgain(t *testing.T, code hub.Code) {
 	for _, id := range []string{"a", "b"} {
 		o.publish(c, Publication{Channel: "x", ID: id})
 	}
+	close(both)
 	o.publish(c, Publication{Channel: "x", ID: "c"})
 	o.expect("a 1", "b 2", "c 3")
 }
 
-func TestRefusedForGood(t *testing.T) {
-	c := dial(t, Options{URL: clienttest.Script(t, func(s *script) {
+func TestRefusedForGood(t *testing.T) { onEach(t, testRefusedForGood) }
+
+func testRefusedForGood(t *testing.T, by Transport) {
+	c := dial(t, Options{Transport: by, URL: clienttest.Script(t, func(s *script) {
 		s.Greet()
 		f := s.Expect("publish")
 		s.Send(frm{"type": "error", "ref": f["ref"], "code": 4301, "text": "not allowed"})
@@ -146,7 +162,9 @@ func TestRefusedForGood(t *testing.T) {
 	}
 }
 
-func TestEphemeralIsSentAtMostOnce(t *testing.T) {
+func TestEphemeralIsSentAtMostOnce(t *testing.T) { onEach(t, testEphemeralIsSentAtMostOnce) }
+
+func testEphemeralIsSentAtMostOnce(t *testing.T, by Transport) {
 	first := func(s *script) {
 		s.Greet()
 		if f := s.Expect("publish"); f["ephemeral"] != true {
@@ -161,7 +179,7 @@ func TestEphemeralIsSentAtMostOnce(t *testing.T) {
 		}
 		s.UntilGone()
 	}
-	c := dial(t, Options{URL: clienttest.Script(t, first, second)})
+	c := dial(t, Options{Transport: by, URL: clienttest.Script(t, first, second)})
 	o := newOutcomes(t)
 	o.publish(c, Publication{Channel: "x", ID: "typing", Ephemeral: true})
 	o.expect("typing the connection was lost")
@@ -169,7 +187,9 @@ func TestEphemeralIsSentAtMostOnce(t *testing.T) {
 	o.expect("stored 1")
 }
 
-func TestWindowBlocks(t *testing.T) {
+func TestWindowBlocks(t *testing.T) { onEach(t, testWindowBlocks) }
+
+func testWindowBlocks(t *testing.T, by Transport) {
 	ack := make(chan struct{})
 	url := clienttest.Script(t, func(s *script) {
 		s.Greet()
@@ -193,7 +213,7 @@ func TestWindowBlocks(t *testing.T) {
 			}
 		})
 	}
-	c := dial(t, Options{URL: url, Window: 2})
+	c := dial(t, Options{Transport: by, URL: url, Window: 2})
 	o := newOutcomes(t)
 	o.publish(c, Publication{Channel: "x", ID: "a"})
 	o.publish(c, Publication{Channel: "x", ID: "b"})
@@ -208,9 +228,11 @@ func TestWindowBlocks(t *testing.T) {
 	o.expect("a 1", "b 2", "c 3")
 }
 
-func TestCloseFlushes(t *testing.T) {
+func TestCloseFlushes(t *testing.T) { onEach(t, testCloseFlushes) }
+
+func testCloseFlushes(t *testing.T, by Transport) {
 	code := make(chan int, 1)
-	c := dial(t, Options{URL: clienttest.Script(t, func(s *script) {
+	c := dial(t, Options{Transport: by, URL: clienttest.Script(t, func(s *script) {
 		s.Greet()
 		for i := range 10 {
 			s.Publish(i + 1)
@@ -238,8 +260,10 @@ func TestCloseFlushes(t *testing.T) {
 	}
 }
 
-func TestCloseSaysWhatWasNotAnswered(t *testing.T) {
-	c := dial(t, Options{URL: clienttest.Script(t, func(s *script) { s.Greet(); s.UntilGone() })})
+func TestCloseSaysWhatWasNotAnswered(t *testing.T) { onEach(t, testCloseSaysWhatWasNotAnswered) }
+
+func testCloseSaysWhatWasNotAnswered(t *testing.T, by Transport) {
+	c := dial(t, Options{Transport: by, URL: clienttest.Script(t, func(s *script) { s.Greet(); s.UntilGone() })})
 	o := newOutcomes(t)
 	o.publish(c, Publication{Channel: "x", ID: "a"})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -250,8 +274,10 @@ func TestCloseSaysWhatWasNotAnswered(t *testing.T) {
 	o.expect("a " + ErrClosed.Error())
 }
 
-func TestTooLargeIsNotSent(t *testing.T) {
-	c := dial(t, Options{URL: clienttest.Script(t, func(s *script) { s.Greet(); s.Publish(1); s.UntilGone() })})
+func TestTooLargeIsNotSent(t *testing.T) { onEach(t, testTooLargeIsNotSent) }
+
+func testTooLargeIsNotSent(t *testing.T, by Transport) {
+	c := dial(t, Options{Transport: by, URL: clienttest.Script(t, func(s *script) { s.Greet(); s.Publish(1); s.UntilGone() })})
 	_, err := c.Publish(testContext(t), Publication{Channel: "x", Binary: true, Data: make([]byte, 4<<20)})
 	if e, ok := errors.AsType[*hub.Error](err); !ok || e.Code != hub.CodeMessageTooLarge {
 		t.Errorf("got %v, want message_too_large", err)

@@ -12,12 +12,15 @@ import (
 )
 
 // Each way a connection can end, and whether the client comes back.
-func TestCodesAreObeyed(t *testing.T) {
+func TestCodesAreObeyed(t *testing.T) { onEach(t, testCodesAreObeyed) }
+
+func testCodesAreObeyed(t *testing.T, by Transport) {
 	for name, test := range map[string]struct {
 		end  func(*script)
 		back bool
 	}{
 		"cut":               {(*script).Cut, true},
+		"replaced":          {func(s *script) { s.Close(4006, "") }, true}, // by a connection of this client that came late
 		"going away":        {func(s *script) { s.Close(1001, "") }, true},
 		"internal, closed":  {func(s *script) { s.Close(1011, "") }, true},
 		"timeout":           {func(s *script) { s.Close(4101, "") }, true},
@@ -35,12 +38,14 @@ func TestCodesAreObeyed(t *testing.T) {
 		"request failed": {func(s *script) { s.Send(frm{"type": "error", "code": 4300, "text": "what?"}); s.Cut() }, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			steps := []func(*script){func(s *script) { s.Greet(); test.end(s) }}
+			dialled := make(chan struct{})
+			steps := []func(*script){func(s *script) { s.Greet(); <-dialled; test.end(s) }}
 			if test.back {
 				steps = append(steps, func(s *script) { s.Greet(); s.UntilGone() })
 			}
 			states := make(chan State, 10)
-			c := dial(t, Options{URL: clienttest.Script(t, steps...), OnState: func(s State, _ error) { states <- s }})
+			c := dial(t, Options{Transport: by, URL: clienttest.Script(t, steps...), OnState: func(s State, _ error) { states <- s }})
+			close(dialled)
 			want := []State{StateConnected, StateConnecting, StateConnected}
 			if !test.back {
 				want[2] = StateDisconnected
@@ -60,7 +65,9 @@ func TestCodesAreObeyed(t *testing.T) {
 	}
 }
 
-func TestEveryConnectAsksForAToken(t *testing.T) {
+func TestEveryConnectAsksForAToken(t *testing.T) { onEach(t, testEveryConnectAsksForAToken) }
+
+func testEveryConnectAsksForAToken(t *testing.T, by Transport) {
 	n := 0
 	token := func(context.Context) (string, error) { n++; return fmt.Sprint("t", n), nil }
 	step := func(want string, end func(*script)) func(*script) {
@@ -73,7 +80,7 @@ func TestEveryConnectAsksForAToken(t *testing.T) {
 	}
 	url := clienttest.Script(t, step("t1", func(s *script) { s.Close(4201, "expired") }), step("t2", func(s *script) { s.UntilGone() }))
 	connected := make(chan struct{}, 2)
-	dial(t, Options{URL: url, Token: token, OnState: func(s State, _ error) {
+	dial(t, Options{Transport: by, URL: url, Token: token, OnState: func(s State, _ error) {
 		if s == StateConnected {
 			connected <- struct{}{}
 		}
@@ -83,6 +90,14 @@ func TestEveryConnectAsksForAToken(t *testing.T) {
 }
 
 func TestSilenceIsALostConnection(t *testing.T) {
+	onEach(t, func(t *testing.T, by Transport) {
+		if by != Poll { // a poll that is answered is a sign of life; TestPollWithoutAnAnswer has the other
+			silenceIsALostConnection(t, by)
+		}
+	})
+}
+
+func silenceIsALostConnection(t *testing.T, by Transport) {
 	quiet := func(s *script) {
 		s.Expect("connect")
 		welcome := frm{"heartbeat": 20}
@@ -97,6 +112,7 @@ func TestSilenceIsALostConnection(t *testing.T) {
 	connected := make(chan time.Time, 3)
 	began := time.Now()
 	dial(t, Options{
+		Transport:      by,
 		URL:            clienttest.Script(t, quiet, func(s *script) { s.Greet(); s.UntilGone() }),
 		heartbeatSlack: 30 * time.Millisecond,
 		OnState: func(s State, _ error) {
@@ -112,25 +128,31 @@ func TestSilenceIsALostConnection(t *testing.T) {
 }
 
 func TestMembershipOutlivesTheConnection(t *testing.T) {
+	onEach(t, testMembershipOutlivesTheConnection)
+}
+
+func testMembershipOutlivesTheConnection(t *testing.T, by Transport) {
 	enter := func(s *script) frm { return s.Expect("enter") }
 	ok := func(s *script, f frm) { s.Send(frm{"type": "ok", "ref": f["ref"]}) }
 	again := make(chan frm, 1)
 	first := func(s *script) { s.Greet(); ok(s, enter(s)); ok(s, s.Expect("ping")); s.Cut() }
 	second := func(s *script) {
 		s.Greet()
-		again <- enter(s)
+		f := enter(s)
+		ok(s, f)
+		again <- f
 		ok(s, s.Expect("leave"))
 		s.Cut()
 	}
 	third := func(s *script) { s.Greet(); ok(s, s.Expect("ping")); s.UntilGone() }
-	c := dial(t, Options{URL: clienttest.Script(t, first, second, third)})
+	c := dial(t, Options{Transport: by, URL: clienttest.Script(t, first, second, third)})
 	if err := c.Enter(testContext(t), "x", "bot", []byte(`{"name":"Bot"}`)); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Ping(testContext(t)); err != nil {
 		t.Fatal(err)
 	}
-	if f := <-again; f["member"] != "bot" || f["ref"] != nil || f["data"] == nil {
+	if f := <-again; f["member"] != "bot" || f["data"] == nil {
 		t.Errorf("after the reconnect: %v", f)
 	}
 	if err := c.Leave(testContext(t), "x", "bot"); err != nil {

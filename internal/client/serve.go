@@ -2,10 +2,7 @@ package client
 
 import (
 	"context"
-	"fmt"
 	"time"
-
-	"github.com/gorilla/websocket"
 
 	"github.com/snoserver/sno/internal/hub"
 )
@@ -27,24 +24,24 @@ func (c *Client) serve(n *conn) error {
 		c.write(n)
 	}()
 	err := n.why(c.read(n))
-	_ = n.ws.Close()
+	n.link.close()
 	close(n.gone)
 	<-writer
 	return err
 }
 
 func (c *Client) read(n *conn) error {
+	for i := range n.early {
+		c.handle(n, &n.early[i])
+	}
+	n.early = nil
 	for {
-		kind, b, err := n.ws.ReadMessage()
+		frames, err := n.link.read()
 		if err != nil {
 			return err
 		}
 		if c.ctx.Err() != nil {
-			continue // closing: only the server's close frame counts
-		}
-		frames, err := decodeFrames(b)
-		if err != nil || kind != websocket.TextMessage {
-			return fmt.Errorf("the server sent what is no frame: %q", clip(b))
+			continue // closing: only the end counts
 		}
 		for i := range frames {
 			c.handle(n, &frames[i])
@@ -52,12 +49,12 @@ func (c *Client) read(n *conn) error {
 	}
 }
 
-// write sends what there is to be sent, as many frames in a message as have gathered.
+// write sends what there is to be sent, as many frames at a time as have gathered.
 func (c *Client) write(n *conn) {
 	for c.ctx.Err() == nil {
 		frames, wait := c.takeFrames()
 		if len(frames) > 0 {
-			if err := n.send(frames); err != nil {
+			if err := n.link.send(frames); err != nil {
 				n.fail(err)
 				return
 			}
@@ -119,6 +116,7 @@ func (c *Client) handle(n *conn, f *frame) {
 func (c *Client) failed(n *conn, f *frame) {
 	switch {
 	case f.Ref != 0 && c.subscribeFailed(f):
+	case f.Ref != 0 && c.enterFailed(f):
 	case f.Ref != 0:
 		c.answered(f, f.err())
 	case f.Code.Reconnect() != "stay":

@@ -60,7 +60,9 @@ func expectEvents(t *testing.T, got chan string, want ...string) {
 	}
 }
 
-func TestSubscriptionResumesWhereItWas(t *testing.T) {
+func TestSubscriptionResumesWhereItWas(t *testing.T) { onEach(t, testSubscriptionResumesWhereItWas) }
+
+func testSubscriptionResumesWhereItWas(t *testing.T, by Transport) {
 	first := func(s *script) {
 		s.Greet()
 		if f := subscribe(s, 5); f["last"] != 3.0 {
@@ -77,7 +79,7 @@ func TestSubscriptionResumesWhereItWas(t *testing.T) {
 		s.Send(message(12, 9))
 		s.UntilGone()
 	}
-	c := dial(t, Options{URL: clienttest.Script(t, first, second)})
+	c := dial(t, Options{Transport: by, URL: clienttest.Script(t, first, second)})
 	got, handle := events(t)
 	sub, err := c.Subscribe(testContext(t), "x", SubscribeOptions{Last: 3}, handle)
 	if err != nil {
@@ -89,7 +91,9 @@ func TestSubscriptionResumesWhereItWas(t *testing.T) {
 	}
 }
 
-func TestOrderIsChecked(t *testing.T) {
+func TestOrderIsChecked(t *testing.T) { onEach(t, testOrderIsChecked) }
+
+func testOrderIsChecked(t *testing.T, by Transport) {
 	other := func(f frm) frm { f["epoch"] = "f"; return f }
 	reset := frm{"type": "reset", "channel": "x", "reason": "expired", "epoch": "e", "offset": 20}
 	skip := frm{"type": "skip", "channel": "x", "epoch": "e", "offset": 7, "prev": 5}
@@ -116,7 +120,7 @@ func TestOrderIsChecked(t *testing.T) {
 		"ended":          {"", []frm{{"type": "unsubscribed", "channel": "x", "code": 4301, "text": "no more"}, message(6, 5)}, []string{"ended no more"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := dial(t, Options{URL: clienttest.Script(t, func(s *script) {
+			c := dial(t, Options{Transport: by, URL: clienttest.Script(t, func(s *script) {
 				s.Greet()
 				f := s.Expect("subscribe")
 				s.Send(append([]frm{{"type": "subscribed", "ref": f["ref"], "channel": "x", "epoch": "e", "offset": 5, "deliver": test.deliver}}, test.frames...)...)
@@ -141,10 +145,12 @@ func TestOrderIsChecked(t *testing.T) {
 }
 
 // A server that forgets where we were must not move our cursor by its answer to the subscribe.
-func TestResumeElsewhereIsAFault(t *testing.T) {
+func TestResumeElsewhereIsAFault(t *testing.T) { onEach(t, testResumeElsewhereIsAFault) }
+
+func testResumeElsewhereIsAFault(t *testing.T, by Transport) {
 	first := func(s *script) { s.Greet(); subscribe(s, 5); s.Send(message(6, 5)); s.Cut() }
 	second := func(s *script) { s.Greet(); subscribe(s, 10); s.Send(message(11, 10)); s.UntilGone() }
-	c := dial(t, Options{URL: clienttest.Script(t, first, second)})
+	c := dial(t, Options{Transport: by, URL: clienttest.Script(t, first, second)})
 	got, handle := events(t)
 	if _, err := c.Subscribe(testContext(t), "x", SubscribeOptions{}, handle); err != nil {
 		t.Fatal(err)
@@ -152,8 +158,10 @@ func TestResumeElsewhereIsAFault(t *testing.T) {
 	expectEvents(t, got, "joined 5", "m6", "joined 6", "fault false", "m11")
 }
 
-func TestSubscribeRefused(t *testing.T) {
-	c := dial(t, Options{URL: clienttest.Script(t, func(s *script) {
+func TestSubscribeRefused(t *testing.T) { onEach(t, testSubscribeRefused) }
+
+func testSubscribeRefused(t *testing.T, by Transport) {
+	c := dial(t, Options{Transport: by, URL: clienttest.Script(t, func(s *script) {
 		s.Greet()
 		f := s.Expect("subscribe")
 		s.Send(frm{"type": "error", "ref": f["ref"], "code": 4301, "text": "not allowed"})
@@ -182,8 +190,10 @@ func TestSubscribeRefused(t *testing.T) {
 	}
 }
 
-func TestHistoryAndMembers(t *testing.T) {
-	c := dial(t, Options{URL: clienttest.Script(t, func(s *script) {
+func TestHistoryAndMembers(t *testing.T) { onEach(t, testHistoryAndMembers) }
+
+func testHistoryAndMembers(t *testing.T, by Transport) {
+	c := dial(t, Options{Transport: by, URL: clienttest.Script(t, func(s *script) {
 		s.Greet()
 		f := s.Expect("history")
 		if f["epoch"] != "e" || f["offset"] != 0.0 || f["limit"] != 2.0 {

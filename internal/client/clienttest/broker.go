@@ -2,12 +2,8 @@ package clienttest
 
 import (
 	"encoding/json"
-	"fmt"
-	"net/http"
-	"net/http/httptest"
+	"errors"
 	"sync"
-
-	"github.com/gorilla/websocket"
 )
 
 // Broker is a miniature server: it stores, delivers, resumes and answers history, all in memory and under one lock. Its fields make it
@@ -35,7 +31,7 @@ type brokerLog struct {
 }
 
 type brokerConn struct {
-	ws     *websocket.Conn
+	pipe   pipe
 	reader int
 	subs   map[string]bool
 }
@@ -43,12 +39,8 @@ type brokerConn struct {
 // NewBroker starts a broker that is stopped when the test ends.
 func NewBroker(t T) *Broker {
 	b := &Broker{logs: map[string]*brokerLog{}, conns: map[*brokerConn]bool{}}
-	server := httptest.NewServer(http.HandlerFunc(b.serve))
-	b.URL = server.URL
-	t.Cleanup(func() {
-		b.Sever()
-		server.Close()
-	})
+	b.URL = newDoor(t, func() func(pipe) { return b.serve })
+	t.Cleanup(b.Sever)
 	return b
 }
 
@@ -57,7 +49,7 @@ func (b *Broker) Sever() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for c := range b.conns {
-		_ = c.ws.NetConn().Close()
+		c.pipe.end(0, "")
 	}
 }
 
@@ -75,12 +67,8 @@ func (b *Broker) log(channel string) *brokerLog {
 	return b.logs[channel]
 }
 
-func (b *Broker) serve(w http.ResponseWriter, r *http.Request) {
-	ws, err := (&websocket.Upgrader{}).Upgrade(w, r, nil)
-	if err != nil {
-		return
-	}
-	c := &brokerConn{ws: ws, reader: -1, subs: map[string]bool{}}
+func (b *Broker) serve(p pipe) {
+	c := &brokerConn{pipe: p, reader: -1, subs: map[string]bool{}}
 	b.mu.Lock()
 	b.conns[c] = true
 	b.mu.Unlock()
@@ -88,23 +76,22 @@ func (b *Broker) serve(w http.ResponseWriter, r *http.Request) {
 		b.mu.Lock()
 		delete(b.conns, c)
 		b.mu.Unlock()
-		_ = ws.Close()
 	}()
 	for {
-		_, message, err := ws.ReadMessage()
+		frames, err := p.receive(patience)
+		if errors.Is(err, errTimeout) {
+			continue
+		}
 		if err != nil {
 			return
 		}
-		if message[0] != '[' {
-			message = fmt.Appendf(nil, "[%s]", message)
-		}
-		var frames []Frame
-		var raw []struct{ Data json.RawMessage } // data is kept byte for byte
-		if json.Unmarshal(message, &frames) != nil || json.Unmarshal(message, &raw) != nil {
-			return
-		}
-		for i, f := range frames {
-			f["data"] = raw[i].Data
+		for _, frame := range frames {
+			var f Frame
+			var raw struct{ Data json.RawMessage } // data is kept byte for byte
+			if json.Unmarshal(frame, &f) != nil || json.Unmarshal(frame, &raw) != nil {
+				return
+			}
+			f["data"] = raw.Data
 			b.handle(c, f)
 		}
 	}
@@ -129,7 +116,7 @@ func (b *Broker) handle(c *brokerConn, f Frame) {
 	}
 }
 
-func (c *brokerConn) send(f Frame) { _ = c.ws.WriteJSON(f) } // the reading side sees a lost connection
+func (c *brokerConn) send(f Frame) { _ = c.pipe.send([]Frame{f}) } // the reading side sees a lost connection
 
 func (b *Broker) subscribe(c *brokerConn, f Frame, l *brokerLog) {
 	if c.reader < 0 {
@@ -180,7 +167,7 @@ func (b *Broker) publish(c *brokerConn, f Frame, l *brokerLog) {
 		b.published++
 	}
 	if !duplicate && b.CutEvery > 0 && b.published%b.CutEvery == 0 {
-		_ = c.ws.NetConn().Close()
+		c.pipe.end(0, "")
 		return
 	}
 	c.send(Frame{"type": "published", "ref": f["ref"], "channel": channel, "id": id, "epoch": "e", "offset": m["offset"], "prev": m["prev"], "duplicate": duplicate})

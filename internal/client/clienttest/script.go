@@ -1,13 +1,10 @@
 // Package clienttest has two servers to test users of the native protocol with, where the real one is too well behaved: Script does
-// what a test says frame by frame, Broker is a miniature server that can be told to lose, repeat and reorder messages.
+// what a test says frame by frame, Broker is a miniature server that can be told to lose, repeat and reorder messages. Both speak all transports.
 package clienttest
 
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
-	"net/http"
-	"net/http/httptest"
 	"sync"
 	"time"
 
@@ -33,8 +30,8 @@ var Welcome = Frame{
 // Conn is a connection as a script sees it. A method that fails ends the test.
 type Conn struct {
 	t      T
-	ws     *websocket.Conn
-	queued []Frame
+	pipe   pipe
+	queued []json.RawMessage
 }
 
 // Script serves connections one after the other: the nth is given to the nth step. More connections than steps are refused with 503. It returns
@@ -45,60 +42,45 @@ func Script(t T, steps ...func(*Conn)) string {
 	next := 0
 	var running sync.WaitGroup
 	running.Add(len(steps))
-	upgrader := websocket.Upgrader{Subprotocols: []string{"sno.v1"}}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	url := newDoor(t, func() func(pipe) {
 		mu.Lock()
-		i := next
+		defer mu.Unlock()
+		if next >= len(steps) {
+			return nil
+		}
+		step := steps[next]
 		next++
-		mu.Unlock()
-		if i >= len(steps) {
-			http.Error(w, "the script is over", http.StatusServiceUnavailable)
-			return
+		return func(p pipe) {
+			defer running.Done()
+			step(&Conn{t: t, pipe: p})
 		}
-		defer running.Done()
-		ws, err := upgrader.Upgrade(w, r, nil)
-		if err != nil {
-			t.Errorf("upgrade: %v", err)
-			return
-		}
-		defer ws.Close()
-		steps[i](&Conn{t: t, ws: ws})
-	}))
-	t.Cleanup(func() {
-		running.Wait()
-		server.Close()
 	})
-	return server.URL
+	t.Cleanup(running.Wait)
+	return url
 }
 
-// Send writes one frame, or several as an array.
+// Send sends frames together.
 func (c *Conn) Send(frames ...Frame) {
-	var v any = frames
-	if len(frames) == 1 {
-		v = frames[0]
-	}
-	if err := c.ws.WriteJSON(v); err != nil {
+	if err := c.pipe.send(frames); err != nil {
 		c.t.Errorf("script: send %v: %v", frames, err)
 	}
 }
 
+// patience is how long a script waits for the client.
+const patience = 5 * time.Second
+
 // Next returns the client's next frame, nil when there is none within 5 seconds or the connection has ended.
-func (c *Conn) Next() Frame {
+func (c *Conn) Next() (f Frame) {
 	for len(c.queued) == 0 {
-		_ = c.ws.SetReadDeadline(time.Now().Add(5 * time.Second))
-		_, b, err := c.ws.ReadMessage()
+		frames, err := c.pipe.receive(patience)
 		if err != nil {
 			return nil
 		}
-		if b[0] != '[' {
-			b = fmt.Appendf(nil, "[%s]", b)
-		}
-		if err := json.Unmarshal(b, &c.queued); err != nil {
-			c.t.Errorf("script: the client sent %q: %v", b, err)
-			return nil
-		}
+		c.queued = frames
 	}
-	f := c.queued[0]
+	if err := json.Unmarshal(c.queued[0], &f); err != nil {
+		c.t.Errorf("script: the client sent %q: %v", c.queued[0], err)
+	}
 	c.queued = c.queued[1:]
 	return f
 }
@@ -127,23 +109,23 @@ func (c *Conn) Publish(offset int) Frame {
 	return f
 }
 
-// Close closes the WebSocket with a code.
+// Close closes the connection with a code: of a WebSocket's close frame, or of an error frame if it is one of the protocol's.
 func (c *Conn) Close(code int, text string) {
-	_ = c.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, text), time.Now().Add(time.Second))
+	c.pipe.end(code, text)
 	c.UntilGone()
 }
 
 // Cut breaks the connection without a word.
-func (c *Conn) Cut() { _ = c.ws.NetConn().Close() }
+func (c *Conn) Cut() { c.pipe.end(0, "") }
 
-// UntilGone reads until the client has gone and returns the code of its close frame, 1006 if there was none.
+// UntilGone reads until the client has gone and returns the code of its goodbye, 1006 if there was none.
 func (c *Conn) UntilGone() int {
-	_ = c.ws.SetReadDeadline(time.Now().Add(5 * time.Second))
 	for {
-		if _, _, err := c.ws.ReadMessage(); err != nil {
-			if e, ok := errors.AsType[*websocket.CloseError](err); ok {
-				return e.Code
-			}
+		_, err := c.pipe.receive(patience)
+		if e, ok := errors.AsType[*errGone](err); ok {
+			return e.code
+		}
+		if err != nil {
 			return websocket.CloseAbnormalClosure
 		}
 	}
