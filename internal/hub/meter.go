@@ -36,8 +36,6 @@ type instant int64
 
 func (h *Hub) now() instant { return instant(max(1, time.Since(h.started))) }
 
-func (h *Hub) since(i instant) time.Duration { return time.Since(h.started) - time.Duration(i) }
-
 // tally counts what one Pull takes. It costs the time of day once a Pull, not once a message.
 type tally struct {
 	messages, live int
@@ -62,7 +60,8 @@ func (h *Hub) tell(t *tally) {
 	}
 	p := Pulled{Messages: t.messages, Live: t.live}
 	if t.live > 0 {
-		p.Oldest, p.Newest = h.since(t.oldest), h.since(t.newest)
+		now := h.now()
+		p.Oldest, p.Newest = time.Duration(now-t.oldest), time.Duration(now-t.newest)
 	}
 	h.meter.Pulled(p)
 	*t = tally{}
@@ -71,7 +70,7 @@ func (h *Hub) tell(t *tally) {
 // metered has the meter told of the results, before done gets them.
 func (h *Hub) metered(accepted instant, done func([]Result)) func([]Result) {
 	return func(r []Result) {
-		h.meter.Published(r, h.since(accepted))
+		h.meter.Published(r, time.Duration(h.now()-accepted))
 		done(r)
 	}
 }

@@ -157,8 +157,12 @@ func testWriteFails(t *testing.T, o Options, faults *faultFS, sink *resyncSink, 
 	if r := put(t, l, "m", memory); r.Err != nil || len(readAll(t, l, memory).Messages) != 1 {
 		t.Fatalf("in memory, while broken: %v", r.Err)
 	}
+	broken := l.Stats()
 	faults.set(nil)
 	sink.wait(t)
+	if after := l.Stats(); after.Failures != 1 || broken.DiskBytes == 0 || broken.MemoryBytes == 0 {
+		t.Errorf("while broken Stats said %+v, and when it was opened again %+v; one failure was met", broken, after)
+	}
 	for _, id := range failed {
 		if r := put(t, l, id, hub.Retention{}); r.Err != nil {
 			t.Fatalf("opened again: %v", r.Err)
