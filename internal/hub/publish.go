@@ -15,6 +15,8 @@ const (
 	MaxEventBytes      = 256
 	MaxHeaderBytes     = 8 << 10
 	MaxPublishChannels = 100
+	// MaxPublishBytes bounds the data of a message times its channels: each gets a copy in the log.
+	MaxPublishBytes = 32 << 20
 )
 
 // Publication is a message on its way in. Each of its channels gets its own message, with the same id.
@@ -152,6 +154,8 @@ func (h *Hub) checkPublication(p *Publication) error {
 		return Errorf(CodeBadRequest, "channel is missing: name the channel to publish to")
 	case len(p.Channels) > MaxPublishChannels:
 		return Errorf(CodeLimit, "%d channels in one publish; the limit is %d: use several", len(p.Channels), MaxPublishChannels)
+	case len(p.Channels) > 1 && len(p.Channels)*len(p.Data) > MaxPublishBytes:
+		return Errorf(CodeLimit, "the message has %d bytes over all its channels; the limit is %d: use several publishes", len(p.Channels)*len(p.Data), MaxPublishBytes)
 	case p.Expect != nil && (len(p.Channels) > 1 || p.Ephemeral):
 		return Errorf(CodeBadRequest, "expect goes with one channel and a stored message only")
 	case len(p.ID) > MaxIDBytes || !utf8.ValidString(p.ID):

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/snoserver/sno/internal/hub"
 	"github.com/snoserver/sno/internal/protocol/messagejson"
@@ -56,6 +57,9 @@ type position struct {
 
 // splitFrames returns the frames of one WebSocket message: an object, or an array of objects.
 func splitFrames(msg []byte) ([]json.RawMessage, *hub.Error) {
+	if err := checkText(msg); err != nil {
+		return nil, err
+	}
 	msg = bytes.TrimLeft(msg, " \t\r\n")
 	if len(msg) == 0 || msg[0] != '[' {
 		return []json.RawMessage{msg}, nil
@@ -65,6 +69,15 @@ func splitFrames(msg []byte) ([]json.RawMessage, *hub.Error) {
 		return nil, badJSON(err)
 	}
 	return frames, nil
+}
+
+// checkText refuses what is not UTF-8. Data is kept byte for byte, and a browser that gets a text message which is not UTF-8 ends its connection: one bad
+// publisher would cut off everybody.
+func checkText(b []byte) *hub.Error {
+	if utf8.Valid(b) {
+		return nil
+	}
+	return hub.Errorf(hub.CodeBadRequest, "the frame is not UTF-8; send binary data as base64")
 }
 
 // decodeFrame reads one frame. Its ref is set also when there is an error behind it.

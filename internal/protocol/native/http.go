@@ -16,6 +16,9 @@ const maxPosts = 8
 // splitBody returns the frames of a request's body: objects and arrays of objects, one after the other.
 func splitBody(body []byte) ([]json.RawMessage, *hub.Error) {
 	var all []json.RawMessage
+	if err := checkText(body); err != nil {
+		return nil, err
+	}
 	d := json.NewDecoder(bytes.NewReader(body))
 	for {
 		var value json.RawMessage
