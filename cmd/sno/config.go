@@ -28,10 +28,11 @@ func newConfig() *cobra.Command {
 
 func newConfigCheck() *cobra.Command {
 	c := &cobra.Command{
-		Use:   "check",
-		Short: "Say what is wrong with the configuration",
-		Long:  "Say everything that is wrong with the file, the environment and the flags, and exit with 1 if anything is.",
-		Args:  cobra.NoArgs,
+		Use:     "check",
+		Short:   "Say what is wrong with the configuration",
+		Long:    "Say everything that is wrong with the file, the environment and the flags, and exit with 1 if anything is.",
+		Example: "  sno config check --config sno.toml",
+		Args:    cobra.NoArgs,
 	}
 	from := settingsFlags(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
@@ -46,9 +47,10 @@ func newConfigCheck() *cobra.Command {
 
 func newConfigPrint() *cobra.Command {
 	c := &cobra.Command{
-		Use:   "print",
-		Short: "Print the configuration in force, without secrets, and where each value comes from",
-		Args:  cobra.NoArgs,
+		Use:     "print",
+		Short:   "Print the configuration in force, without secrets, and where each value comes from",
+		Example: "  sno config print --config sno.toml",
+		Args:    cobra.NoArgs,
 	}
 	from := settingsFlags(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
@@ -63,9 +65,10 @@ func newConfigPrint() *cobra.Command {
 
 func newConfigDocs() *cobra.Command {
 	return &cobra.Command{
-		Use:   "docs",
-		Short: "Print the page about all settings, in Markdown",
-		Args:  cobra.NoArgs,
+		Use:     "docs",
+		Short:   "Print the page about all settings, in Markdown",
+		Example: "  sno config docs > configuration.md",
+		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			page, err := config.Reference()
 			if err != nil {

@@ -2,31 +2,45 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/snoserver/sno/internal/client"
+	"github.com/snoserver/sno/internal/hub"
 )
 
 // defaultURL is where sno dev and sno serve listen unless told otherwise.
 const defaultURL = "http://127.0.0.1:7878"
 
-// connection holds the flags of the commands that talk to a server.
-type connection struct {
-	url, key, secret, token, transport string
-	wait                               time.Duration
+// credentials holds the flags that say which server, and who one is.
+type credentials struct {
+	url, key, secret, token string
 }
 
-func (n *connection) flags(c *cobra.Command) {
+// connection holds the flags of the commands that keep a connection to a server.
+type connection struct {
+	credentials
+	transport string
+	wait      time.Duration
+}
+
+func (n *credentials) flags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&n.url, "url", "", `the server's address (SNO_URL, default "`+defaultURL+`")`)
 	f.StringVar(&n.key, "key", "", "app key id (SNO_KEY)")
 	f.StringVar(&n.secret, "secret", "", "app key secret (SNO_SECRET, which other users of the machine cannot see)")
 	f.StringVar(&n.token, "token", "", "a client's token instead of a key (SNO_TOKEN)")
+}
+
+func (n *connection) flags(c *cobra.Command) {
+	n.credentials.flags(c)
+	f := c.Flags()
 	f.StringVar(&n.transport, "transport", string(client.Auto), "how to connect: auto, websocket, stream, sse or poll")
 	f.DurationVar(&n.wait, "wait", 0, "go on trying for so long while the server cannot be reached")
 }
@@ -40,13 +54,22 @@ func firstOf(values ...string) string {
 	return ""
 }
 
-// options gives what the flags and the environment say. A credential given by flag replaces those of the environment, and there a token goes before a key.
+// options gives what the flags and the environment say.
 func (n *connection) options(log *slog.Logger) (client.Options, error) {
-	o := client.Options{URL: firstOf(n.url, os.Getenv("SNO_URL"), defaultURL), Logger: log, Wait: n.wait > 0}
-	var err error
+	o, err := n.credentials.options()
+	if err != nil {
+		return o, err
+	}
+	o.Logger, o.Wait = log, n.wait > 0
 	if o.Transport, err = client.ParseTransport(n.transport); err != nil {
 		return o, usage("--%w", err)
 	}
+	return o, nil
+}
+
+// options gives what the flags and the environment say. A credential given by flag replaces those of the environment, and there a token goes before a key.
+func (n *credentials) options() (client.Options, error) {
+	o := client.Options{URL: firstOf(n.url, os.Getenv("SNO_URL"), defaultURL)}
 	key, secret, token := n.key, firstOf(n.secret, os.Getenv("SNO_SECRET")), n.token
 	if key == "" && token == "" {
 		token = os.Getenv("SNO_TOKEN")
@@ -81,9 +104,37 @@ func (n *connection) dial(c *cobra.Command) (*client.Client, error) {
 	}
 	cl, err := client.Dial(ctx, o)
 	if err != nil {
-		return nil, &exitError{exitUsage, fmt.Errorf("%w\n(--url or SNO_URL says where the server is; start one with: sno dev)", err)}
+		return nil, unreachable(err)
 	}
 	return cl, nil
+}
+
+func unreachable(err error) error {
+	return &exitError{exitUsage, fmt.Errorf("%w\n(--url or SNO_URL says where the server is; start one with: sno dev)", err)}
+}
+
+// ask makes a request of the HTTP API. What the server refuses is a failure; that it cannot be asked, or as this, is a usage error.
+func (n *credentials) ask(ctx context.Context, method, path string, query url.Values, body, answer any) error {
+	o, err := n.options()
+	if err != nil {
+		return err
+	}
+	a, err := client.NewAPI(o)
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	defer a.Close()
+	err = a.Do(ctx, method, path, query, body, answer)
+	refused, coded := errors.AsType[*hub.Error](err)
+	switch {
+	case err == nil:
+		return nil
+	case !coded:
+		return unreachable(err)
+	case refused.Code == hub.CodeUnauthorized:
+		return &exitError{exitUsage, err}
+	}
+	return err
 }
 
 // closeTimeout is how long a command that was interrupted waits for what it has begun.

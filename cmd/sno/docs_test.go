@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -59,7 +58,7 @@ func TestDocumentsNameEveryFlag(t *testing.T) {
 		t.Fatal(err)
 	}
 	known := map[string]bool{"help": true}
-	for _, c := range slices.Concat(newRoot().Commands(), newConfig().Commands()) {
+	for _, c := range commands() {
 		text := string(cli) + string(settings)
 		if c.Name() == "verify" {
 			text += string(verify)

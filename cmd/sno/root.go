@@ -52,18 +52,19 @@ To try it: run "sno dev" in one terminal and, in another, "sno sub chat" and "sn
 
 The tools read where to connect from SNO_URL, SNO_KEY and SNO_SECRET, or SNO_TOKEN; flags of the same names go first.`,
 		SilenceUsage: true, SilenceErrors: true,
-		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
-		Args:              cobra.NoArgs,
-		RunE:              func(c *cobra.Command, _ []string) error { return c.Help() },
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usage("%w\nsee: %s --help", err, c.CommandPath())
 	})
-	root.AddCommand(newDev(), newServe(), newConfig(), newPub(), newSub(), newHistory(), newToken(), newVerify(), newVersion())
+	root.AddCommand(newDev(), newServe(), newConfig(), newPub(), newSub(), newHistory(), newPresence(), newChannels(), newSessions(), newToken(), newProbe(), newVerify(), newVersion())
 	for _, c := range root.Commands() {
 		c.Args = usageArgs(c.Args)
 	}
 	root.Args = usageArgs(root.Args)
+	root.InitDefaultCompletionCmd()
+	complete(root)
 	return root
 }
 

@@ -44,6 +44,7 @@ The actions are subscribe, publish, presence, history and admin. In a pattern '*
 	f.StringVar(&clientID, "client", "", "the client's id: what others see as the publisher and member")
 	f.StringArrayVar(&allow, "allow", nil, "PATTERN=ACTION,ACTION…; may be given several times")
 	f.DurationVar(&ttl, "ttl", time.Hour, "how long the token is good for")
+	c.AddCommand(newTokenRevoke())
 	return c
 }
 
