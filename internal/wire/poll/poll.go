@@ -19,6 +19,9 @@ const (
 	enough = 1 << 20
 	// overtime is how long after the wait answers to requests are still waited for.
 	overtime = 30 * time.Second
+	// writePatience is how long one piece of an answer, of hardly more than enough bytes, may take to leave. Nothing is lost with an answer that is given up, for the
+	// poll can be repeated; one that is never read would be held for ever.
+	writePatience = 5 * time.Minute
 )
 
 // Handler is a protocol's side of a poll.
@@ -146,6 +149,7 @@ func (p *poll) write() bool {
 		h.Set("X-Content-Type-Options", "nosniff")
 		p.pulled[0] = '['
 	}
+	_ = http.NewResponseController(p.w).SetWriteDeadline(time.Now().Add(writePatience)) // not every ResponseWriter can
 	n, err := p.w.Write(p.pulled)
 	p.written += n
 	p.pulled = p.pulled[:0]

@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -96,11 +98,12 @@ func TestWhatEndsBeforeItBeganHasAStatus(t *testing.T) {
 func TestAnAnswerIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		frame := fmt.Sprintf(",%q", strings.Repeat("x", 64<<10))
-		w, _ := ask(time.Second, func(h *wiretest.Handler) {
+		w := httptest.NewRecorder()
+		new(Endpoint).Serve(w, httptest.NewRequest(http.MethodPost, "/", nil), nil, time.Second, func(c wire.Conn) Handler {
+			h := wiretest.New(c) // has everything before it is first asked
+			h.Send(slices.Repeat([]string{frame}, 100)...)
 			h.Then(wire.Next{News: true})
-			for range 100 {
-				h.Send(frame)
-			}
+			return handler{h}
 		})
 		if n := w.Body.Len(); n < enough || n > enough+2*len(frame) || !strings.HasSuffix(w.Body.String(), `,"end"]`+"\n") {
 			t.Errorf("the answer has %d bytes", n)
@@ -140,4 +143,32 @@ func TestTheHandlerHearsOfAClientThatGoes(t *testing.T) {
 	cancel()
 	wiretest.Wait(t, "end", h.Ended)
 	<-done
+}
+
+// stuck is a response that its client does not read.
+type stuck struct {
+	*httptest.ResponseRecorder
+	deadline time.Time
+}
+
+func (s *stuck) SetWriteDeadline(at time.Time) error { s.deadline = at; return nil }
+
+func (s *stuck) Write([]byte) (int, error) {
+	time.Sleep(time.Until(s.deadline)) // for ever, in effect, if there is none: the bubble would say so
+	return 0, os.ErrDeadlineExceeded
+}
+
+func TestAnswerThatIsNotReadIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		var h *wiretest.Handler
+		new(Endpoint).Serve(&stuck{ResponseRecorder: httptest.NewRecorder()}, httptest.NewRequest(http.MethodPost, "/", nil), nil, 0, func(c wire.Conn) Handler {
+			h = wiretest.New(c)
+			return handler{h}
+		})
+		if took := time.Since(start); took != writePatience {
+			t.Errorf("it took %v", took)
+		}
+		<-h.Ended
+	})
 }
