@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/snoserver/sno/internal/auth"
+	"github.com/snoserver/sno/internal/body"
 	"github.com/snoserver/sno/internal/hub"
 )
 
@@ -33,12 +34,12 @@ type api struct {
 	auth   *auth.Authenticator
 	log    *slog.Logger
 	mux    *http.ServeMux
-	bodies budget
+	bodies *body.Budget
 }
 
 // New returns the handler of everything under /v1/, except the WebSocket.
 func New(h *hub.Hub, a *auth.Authenticator, log *slog.Logger) http.Handler {
-	x := &api{hub: h, auth: a, log: log, mux: http.NewServeMux(), bodies: budget{max: maxBodies}}
+	x := &api{hub: h, auth: a, log: log, mux: http.NewServeMux(), bodies: body.NewBudget(maxBodies)}
 	for path, methods := range routes {
 		x.route(path, methods)
 	}

@@ -6,7 +6,6 @@ import (
 	"mime"
 	"net/http"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/snoserver/sno/internal/hub"
@@ -28,38 +27,6 @@ func bodyLimit(l hub.Limits) int64 {
 	return max(minBodyLimit, int64(l.MessageBytes)*4/3) + bodyOverhead
 }
 
-// budget is a number of bytes that requests share.
-type budget struct {
-	max  int64
-	used atomic.Int64
-}
-
-func (b *budget) take(n int64) bool {
-	if b.used.Add(n) > b.max {
-		b.used.Add(-n)
-		return false
-	}
-	return true
-}
-
-// share reads a body and takes from a budget what it has read, so that a claim (Content-Length) costs the others nothing.
-type share struct {
-	io.Reader
-	budget *budget
-	taken  int64
-}
-
-func (s *share) Read(p []byte) (int, error) {
-	n, err := s.Reader.Read(p)
-	if !s.budget.take(int64(n)) {
-		return 0, hub.Errorf(hub.CodeOverloaded, "the server holds as many request bodies as it can; nothing was stored, try again shortly")
-	}
-	s.taken += int64(n)
-	return n, err
-}
-
-func (s *share) giveBack() { s.budget.used.Add(-s.taken) }
-
 // withBody calls f with the request's body, which counts towards the budget until f returns.
 func (a *api) withBody(w http.ResponseWriter, r *http.Request, f func([]byte) error) error {
 	if err := checkContentType(r); err != nil {
@@ -70,8 +37,8 @@ func (a *api) withBody(w http.ResponseWriter, r *http.Request, f func([]byte) er
 		return bodyTooLarge(limit)
 	}
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime)) // not every ResponseWriter can
-	s := &share{Reader: http.MaxBytesReader(w, r.Body, limit), budget: &a.bodies}
-	defer s.giveBack()
+	s := a.bodies.Share(http.MaxBytesReader(w, r.Body, limit))
+	defer s.GiveBack()
 	body, err := io.ReadAll(s)
 	if err != nil {
 		return bodyError(err, limit)

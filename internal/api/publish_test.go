@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/snoserver/sno/internal/body"
 	"github.com/snoserver/sno/internal/hub"
 	"github.com/snoserver/sno/internal/store/local"
 )
@@ -410,7 +411,7 @@ func over(t *testing.T, log hub.Log) (*api, *hub.Hub) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := &api{hub: h, auth: keys(t), log: slog.New(slog.DiscardHandler), mux: http.NewServeMux(), bodies: budget{max: maxBodies}}
+	x := &api{hub: h, auth: keys(t), log: slog.New(slog.DiscardHandler), mux: http.NewServeMux(), bodies: body.NewBudget(maxBodies)}
 	for path, methods := range routes {
 		x.route(path, methods)
 	}
@@ -434,15 +435,15 @@ func TestBodiesAreBounded(t *testing.T) {
 	b := &broken{Log: closer{}}
 	b.fails(hub.Errorf(hub.CodeDiskFull, "full"))
 	x, h := over(t, b)
-	x.bodies.max = 20
+	x.bodies = body.NewBudget(20)
 	for body, status := range map[string]int{`{"data":12345678901}`: 507, `{"data":123456789012}`: 503} {
 		w := httptest.NewRecorder()
 		x.ServeHTTP(w, request(body))
-		if w.Code != status || x.bodies.used.Load() != 0 {
-			t.Errorf("%d bytes: status %d, want %d; %d bytes are still taken", len(body), w.Code, status, x.bodies.used.Load())
+		if w.Code != status || x.bodies.Used() != 0 {
+			t.Errorf("%d bytes: status %d, want %d; %d bytes are still taken", len(body), w.Code, status, x.bodies.Used())
 		}
 	}
-	x.bodies.used.Store(1) // another request's
+	x.bodies = body.NewBudget(19) // another request has taken one
 	w := httptest.NewRecorder()
 	x.ServeHTTP(w, request(`{"data":12345678901}`))
 	if w.Code != 503 || w.Header().Get("Retry-After") == "" {

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/snoserver/sno/internal/body"
 	"github.com/snoserver/sno/internal/hub"
 	"github.com/snoserver/sno/internal/problem"
 	"github.com/snoserver/sno/internal/protocol/native"
@@ -25,6 +26,9 @@ import (
 // maxWait is how long a poll may wait, and does unless it says otherwise: as long as a heartbeat of the other transports is away.
 const maxWait = wire.Heartbeat
 
+// maxBodies bounds the bodies that are being read. Anybody can send one, and take a minute for it.
+const maxBodies = 256 << 20
+
 // transports are the ways by which clients follow channels.
 type transports struct {
 	s         *Server
@@ -33,10 +37,11 @@ type transports struct {
 	lines     *stream.Endpoint
 	events    *stream.Endpoint
 	poll      *poll.Endpoint
+	bodies    *body.Budget
 }
 
 func (s *Server) newTransports() *transports {
-	t := &transports{s: s, protocol: &native.Protocol{Hub: s.hub, Credentials: s.auth, Logger: s.log}}
+	t := &transports{s: s, bodies: body.NewBudget(maxBodies), protocol: &native.Protocol{Hub: s.hub, Credentials: s.auth, Logger: s.log}}
 	if s.cfg.Dev {
 		t.protocol.Backoff = devBackoff
 	}
@@ -229,7 +234,9 @@ func (t *transports) frames(w http.ResponseWriter, r *http.Request) ([]byte, err
 
 func (t *transports) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	limit := t.protocol.FrameBytes()
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	share := t.bodies.Share(http.MaxBytesReader(w, r.Body, limit))
+	defer share.GiveBack()
+	body, err := io.ReadAll(share)
 	if _, large := errors.AsType[*http.MaxBytesError](err); large {
 		return nil, hub.Errorf(hub.CodeMessageTooLarge, "the body has more than %d bytes; send the frames in several requests", limit)
 	}
