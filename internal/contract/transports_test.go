@@ -1,14 +1,19 @@
 package contract
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"github.com/snoserver/sno/internal/auth"
 	"github.com/snoserver/sno/internal/client"
+	"github.com/snoserver/sno/internal/hub"
 )
 
 // cutter is a TCP proxy whose connections can be cut, with what is on its way.
@@ -113,6 +118,110 @@ func TestEveryTransportIsExactlyOnce(t *testing.T) {
 			page, err := reader.History(t.Context(), "exact:"+string(by), client.Query{Limit: 1000})
 			if err != nil || len(page.Messages) != n {
 				t.Fatalf("%d messages are stored (%v), want %d", len(page.Messages), err, n)
+			}
+		})
+	}
+}
+
+// A client that connects again goes on as the same session by whatever transport, and nobody sees its member leave.
+func TestSessionAndMembersGoOn(t *testing.T) {
+	url, _ := serve(t)
+	for _, by := range client.Transports() {
+		t.Run(string(by), func(t *testing.T) {
+			channel := "members:" + string(by)
+			connected := make(chan struct{}, 10)
+			o := client.Options{URL: url, Key: "dev", Secret: secret, Transport: by, OnState: func(s client.State, _ error) {
+				if s == client.StateConnected {
+					connected <- struct{}{}
+				}
+			}}
+			c := dialUntilClosed(t, o)
+			next(t, "connection", connected)
+			watcher, changes := dial(t, url), make(chan string, 100)
+			_, err := watcher.Subscribe(t.Context(), channel, client.SubscribeOptions{Presence: true}, func(e client.Event) {
+				if p, ok := e.(*client.Presence); ok && p.Action != "snapshot" {
+					changes <- p.Action + " " + p.Member.ID
+				}
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := c.Enter(t.Context(), channel, "ann", nil); err != nil {
+				t.Fatal(err)
+			}
+			session := c.Session()
+			for range 3 {
+				c.Drop()
+				next(t, "connection", connected)
+				if err := c.Ping(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if c.Session() != session {
+				t.Errorf("the session was %s and is %s", session, c.Session())
+			}
+			if err := c.Leave(t.Context(), channel, "ann"); err != nil {
+				t.Fatal(err)
+			}
+			for _, want := range []string{"enter ann", "leave ann"} {
+				got := next(t, "change", changes)
+				for got == "update ann" { // entering again with the same data
+					got = next(t, "change", changes)
+				}
+				if got != want {
+					t.Errorf("got %q, want %q", got, want)
+				}
+			}
+		})
+	}
+}
+
+// A token that allows less than the one before ends what it does not allow, on polls as on every connection, and the rest goes on.
+func TestLessGrantAfterReconnect(t *testing.T) {
+	url, _ := serve(t)
+	for _, by := range client.Transports() {
+		t.Run(string(by), func(t *testing.T) {
+			less := make(chan struct{})
+			token := func(context.Context) (string, error) {
+				allow := []hub.Allow{{Pattern: "kept", Actions: hub.ActionSubscribe | hub.ActionPublish}}
+				select {
+				case <-less:
+				default:
+					allow = append(allow, hub.Allow{Pattern: "lost", Actions: hub.ActionSubscribe | hub.ActionPresence})
+				}
+				return auth.Mint("dev", secret, auth.Claims{Client: "ann", Allow: allow, Expires: time.Now().Add(time.Hour)})
+			}
+			c := dialUntilClosed(t, client.Options{URL: url, Token: token, Transport: by})
+			ended, kept := make(chan error, 1), make(chan string, 10)
+			subscribe := func(channel string, handle func(client.Event)) {
+				if _, err := c.Subscribe(t.Context(), channel, client.SubscribeOptions{}, handle); err != nil {
+					t.Fatal(err)
+				}
+			}
+			subscribe("lost", func(e client.Event) {
+				if e, ok := e.(*client.Ended); ok {
+					ended <- e.Err
+				}
+			})
+			subscribe("kept", func(e client.Event) {
+				if m, ok := e.(*client.Message); ok {
+					kept <- m.ID
+				}
+			})
+			if err := c.Enter(t.Context(), "lost", "", nil); err != nil {
+				t.Fatal(err)
+			}
+			close(less)
+			c.Drop()
+			if e, ok := errors.AsType[*hub.Error](next(t, "end", ended)); !ok || e.Code != hub.CodeForbidden {
+				t.Errorf("the subscription ended with %v, want forbidden", e)
+			}
+			id := "after " + string(by)
+			if _, err := c.Publish(t.Context(), client.Publication{Channel: "kept", ID: id}); err != nil {
+				t.Fatal(err)
+			}
+			if got := next(t, "message", kept); got != id {
+				t.Errorf("got %q, want %q", got, id)
 			}
 		})
 	}
