@@ -444,7 +444,12 @@ func TestWhoIsSentAwayGetsWhatWasThere(t *testing.T) {
 	c := connect(t, h, backend)
 	c.subscribe(t, "c", hub.From{})
 	drain(c)
+	select {
+	case <-c.wake: // of the answer, which has been pulled
+	default:
+	}
 	publishN(t, h, "c", 3)
+	<-c.wake // acknowledged is not yet marked
 	c.End(hub.Errorf(hub.CodeGoaway, "draining"))
 	events, more := c.Pull(nil, 4096)
 	if len(events) != 4 || events[3].Kind != hub.EventEnd || more {
