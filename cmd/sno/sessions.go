@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -160,5 +161,5 @@ func lagText(lag int, atLeast bool) string {
 	if atLeast {
 		return fmt.Sprintf("≥%d", lag)
 	}
-	return fmt.Sprint(lag)
+	return strconv.Itoa(lag)
 }

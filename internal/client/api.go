@@ -56,7 +56,7 @@ func (a *API) Do(ctx context.Context, method, path string, query url.Values, bod
 
 func (a *API) request(ctx context.Context, method, path string, query url.Values, body any) (*http.Request, error) {
 	if a.o.App != "" {
-		query = url.Values(maps.Clone(query))
+		query = maps.Clone(query)
 		if query == nil {
 			query = url.Values{}
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"testing"
 	"time"
 
@@ -97,18 +98,16 @@ func TestSilenceIsALostConnection(t *testing.T) {
 	})
 }
 
+// greetWithHeartbeat takes the connect frame and says how often, in milliseconds, something is to be heard.
+func greetWithHeartbeat(s *script, ms int) {
+	s.Expect("connect")
+	welcome := maps.Clone(clienttest.Welcome)
+	welcome["heartbeat"] = ms
+	s.Send(welcome)
+}
+
 func silenceIsALostConnection(t *testing.T, by Transport) {
-	quiet := func(s *script) {
-		s.Expect("connect")
-		welcome := frm{"heartbeat": 20}
-		for k, v := range clienttest.Welcome {
-			if k != "heartbeat" {
-				welcome[k] = v
-			}
-		}
-		s.Send(welcome)
-		s.UntilGone()
-	}
+	quiet := func(s *script) { greetWithHeartbeat(s, 20); s.UntilGone() }
 	connected := make(chan time.Time, 3)
 	began := time.Now()
 	dial(t, Options{

@@ -25,13 +25,13 @@ type blockedBy struct {
 	block atomic.Pointer[map[string]http.HandlerFunc] // by path
 }
 
-func newBlockedBy(t *testing.T, server string, block map[string]http.HandlerFunc) (p *blockedBy, url_ string) {
+func newBlockedBy(t *testing.T, server string, block map[string]http.HandlerFunc) (*blockedBy, string) {
 	t.Helper()
 	target, err := url.Parse(server)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p = &blockedBy{ReverseProxy: httputil.NewSingleHostReverseProxy(target)}
+	p := &blockedBy{ReverseProxy: httputil.NewSingleHostReverseProxy(target)}
 	p.FlushInterval = -1
 	p.ErrorHandler = func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) }
 	p.block.Store(&block)
@@ -145,23 +145,24 @@ func TestTransportsChangeInTheMiddle(t *testing.T) {
 	}
 }
 
-// A poll that is never answered is a lost connection, however long it may wait.
+// A poll that is not answered is a lost connection.
 func TestPollWithoutAnAnswer(t *testing.T) {
-	b := clienttest.NewBroker(t)
-	p, url := newBlockedBy(t, b.URL, nil)
-	lost := make(chan error, 10)
-	c := dial(t, Options{URL: url, Transport: Poll, OnState: func(s State, err error) {
-		if s == StateConnecting {
-			lost <- err
-		}
-	}})
-	c.mu.Lock()
-	link := c.conn.link.(*pollLink)
-	c.mu.Unlock()
+	stay := func(s *script) { greetWithHeartbeat(s, 20); s.UntilGone() }
+	p, url := newBlockedBy(t, clienttest.Script(t, stay, stay), nil)
+	states := make(chan error, 10)
+	dial(t, Options{URL: url, Transport: Poll, heartbeatSlack: 30 * time.Millisecond, OnState: func(_ State, err error) { states <- err }})
+	if err := <-states; err != nil {
+		t.Fatal(err)
+	}
 	p.block.Store(&map[string]http.HandlerFunc{"/v1/poll": holdsBack})
-	link.cancel(errSilence) // as the watch of a poll does it; TestWatch has the time
-	if err := <-lost; !errors.Is(err, errSilence) {
+	if err := <-states; !errors.Is(err, errSilence) {
 		t.Errorf("lost with %v, want silence", err)
+	}
+	p.block.Store(&map[string]http.HandlerFunc{})
+	for err := range states {
+		if err == nil {
+			break // connected again
+		}
 	}
 }
 

@@ -3,16 +3,17 @@ package clienttest
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"sync"
 	"time"
 
 	"github.com/gorilla/websocket"
 )
 
-// errGone says that the client has gone, with the code of its goodbye.
-type errGone struct{ code int }
+// goneError says that the client has gone, with the code of its goodbye.
+type goneError struct{ code int }
 
-func (e *errGone) Error() string { return "the client has gone" }
+func (e *goneError) Error() string { return "the client has gone" }
 
 // errTimeout is returned by receive when nothing has come in time.
 var errTimeout = errors.New("nothing came")
@@ -33,10 +34,10 @@ func (p wsPipe) receive(within time.Duration) ([]json.RawMessage, error) {
 	_ = p.ws.SetReadDeadline(time.Now().Add(within))
 	_, b, err := p.ws.ReadMessage()
 	if e, ok := errors.AsType[*websocket.CloseError](err); ok {
-		return nil, &errGone{e.Code}
+		return nil, &goneError{e.Code}
 	}
 	if err != nil {
-		return nil, &errGone{websocket.CloseAbnormalClosure}
+		return nil, &goneError{websocket.CloseAbnormalClosure}
 	}
 	return split(b)
 }
@@ -65,7 +66,7 @@ type httpPipe struct {
 	out     []json.RawMessage // all there ever was
 	refs    map[string]bool   // of the requests that have been answered
 	ended   bool              // by the script
-	gone    *errGone          // the client
+	gone    *goneError        // the client
 	changed chan struct{}     // closed at every change
 }
 
@@ -85,7 +86,7 @@ func (p *httpPipe) receive(within time.Duration) ([]json.RawMessage, error) {
 		p.mu.Lock()
 		gone, changed := p.gone, p.changed
 		if p.ended && gone == nil {
-			gone = &errGone{websocket.CloseAbnormalClosure}
+			gone = &goneError{websocket.CloseAbnormalClosure}
 		}
 		p.mu.Unlock()
 		select {
@@ -125,10 +126,7 @@ func (p *httpPipe) send(frames []Frame) error {
 }
 
 func withSession(f Frame, id, key string) Frame {
-	welcome := Frame{}
-	for k, v := range f {
-		welcome[k] = v
-	}
+	welcome := maps.Clone(f)
 	welcome["session"], welcome["session_key"] = id, key
 	return welcome
 }
@@ -148,7 +146,7 @@ func (p *httpPipe) leave(code int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.gone == nil {
-		p.gone = &errGone{code}
+		p.gone = &goneError{code}
 		p.change()
 	}
 }

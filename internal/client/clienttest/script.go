@@ -122,7 +122,7 @@ func (c *Conn) Cut() { c.pipe.end(0, "") }
 func (c *Conn) UntilGone() int {
 	for {
 		_, err := c.pipe.receive(patience)
-		if e, ok := errors.AsType[*errGone](err); ok {
+		if e, ok := errors.AsType[*goneError](err); ok {
 			return e.code
 		}
 		if err != nil {
