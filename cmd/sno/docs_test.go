@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -85,8 +86,14 @@ func TestDocumentsNameEveryFlag(t *testing.T) {
 
 // devIn starts "sno dev" in a directory until the test ends.
 func devIn(t *testing.T, dir string) started {
-	ctx, cancel := context.WithCancel(t.Context())
-	c := exec.CommandContext(ctx, "sno", "dev", "--listen", "127.0.0.1:0", "--json")
+	s, _ := devAt(t, dir, "127.0.0.1:0")
+	return s
+}
+
+// devAt starts "sno dev" in a directory, at an address, until the test ends or kill does it as a power failure would.
+func devAt(t *testing.T, dir, listen string) (s started, kill func()) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	c := exec.CommandContext(ctx, "sno", "dev", "--listen", listen, "--json")
 	c.Dir = dir
 	var stderr bytes.Buffer
 	c.Stderr = &stderr
@@ -98,14 +105,14 @@ func devIn(t *testing.T, dir string) started {
 		cancel()
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
+	kill = sync.OnceFunc(func() {
 		cancel()
 		_ = c.Wait()
 	})
+	t.Cleanup(kill)
 	c.WaitDelay = 5 * time.Second
-	var s started
 	if err := json.NewDecoder(out).Decode(&s); err != nil {
 		t.Fatal(fmt.Errorf("%w: %s", err, stderr.String()))
 	}
-	return s
+	return s, kill
 }
