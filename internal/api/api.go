@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/snoserver/sno/internal/auth"
 	"github.com/snoserver/sno/internal/body"
@@ -29,25 +30,42 @@ var routes = map[string]map[string]handler{
 	"/v1/channels/{channel}/presence": {"GET": (*api).members},
 }
 
-type api struct {
-	hub    *hub.Hub
-	auth   *auth.Authenticator
-	log    *slog.Logger
-	mux    *http.ServeMux
-	bodies *body.Budget
+// Options of the API. Hub, Auth and Log are needed.
+type Options struct {
+	Hub  *hub.Hub
+	Auth *auth.Authenticator
+	Log  *slog.Logger
+	// AllowOrigin says whether the page that a request comes from may read the answers. Default: no page of another origin may.
+	AllowOrigin func(*http.Request) bool
 }
 
-// New returns the handler of everything under /v1/, except the WebSocket.
-func New(h *hub.Hub, a *auth.Authenticator, log *slog.Logger) http.Handler {
-	x := &api{hub: h, auth: a, log: log, mux: http.NewServeMux(), bodies: body.NewBudget(maxBodies)}
+type api struct {
+	hub         *hub.Hub
+	auth        *auth.Authenticator
+	log         *slog.Logger
+	allowOrigin func(*http.Request) bool
+	mux         *http.ServeMux
+	bodies      *body.Budget
+	waiting     atomic.Int64 // requests that wait for a message
+}
+
+// New returns the handler of everything under /v1/, except the transports.
+func New(o Options) http.Handler {
+	x := &api{hub: o.Hub, auth: o.Auth, log: o.Log, allowOrigin: o.AllowOrigin, mux: http.NewServeMux(), bodies: body.NewBudget(maxBodies)}
+	if x.allowOrigin == nil {
+		x.allowOrigin = func(*http.Request) bool { return false }
+	}
 	for path, methods := range routes {
 		x.route(path, methods)
 	}
 	x.mux.HandleFunc("/", x.answer(notFound))
-	return x.mux
+	return x
 }
 
-// route registers the handlers of a path, and a refusal for its other methods.
+// ServeHTTP implements http.Handler.
+func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.mux.ServeHTTP(w, r) }
+
+// route registers the handlers of a path, the answer to those who ask which there are, and a refusal for its other methods.
 func (a *api) route(path string, methods map[string]handler) {
 	allowed := []string{}
 	for method, h := range methods {
@@ -57,7 +75,8 @@ func (a *api) route(path string, methods map[string]handler) {
 		}
 	}
 	slices.Sort(allowed)
-	list := strings.Join(allowed, ", ")
+	a.mux.HandleFunc("OPTIONS "+path, a.answer(preflight(allowed)))
+	list := strings.Join(allowed, ", ") + ", OPTIONS"
 	a.mux.HandleFunc(path, a.answer(func(_ *api, w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Allow", list)
 		return refuse(http.StatusMethodNotAllowed, "%s is not allowed here; use %s", clip(r.Method), list)
@@ -74,6 +93,7 @@ func (a *api) answer(h handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
+		a.cors(w, r)
 		if err := h(a, w, r); err != nil {
 			a.fail(w, r, err, nil)
 		}

@@ -29,6 +29,7 @@ var rules = []hub.Rule{
 type site struct {
 	t   *testing.T
 	hub *hub.Hub
+	api *api
 	url string
 	log *bytes.Buffer // of the API
 }
@@ -47,7 +48,11 @@ func openOn(t *testing.T, log func(hub.Sink) (hub.Log, error)) *site {
 		t.Fatal(err)
 	}
 	s.hub.SetApps([]hub.App{{ID: "shop", Rules: rules}})
-	server := httptest.NewServer(New(s.hub, keys(t), slog.New(slog.NewTextHandler(s.log, nil))))
+	s.api = New(Options{
+		Hub: s.hub, Auth: keys(t), Log: slog.New(slog.NewTextHandler(s.log, nil)),
+		AllowOrigin: func(r *http.Request) bool { return r.Header.Get("Origin") == "https://app.example" },
+	}).(*api)
+	server := httptest.NewServer(s.api)
 	s.url = server.URL
 	t.Cleanup(func() {
 		server.Close()
@@ -148,7 +153,8 @@ type page struct {
 		Offset  uint64            `json:"offset"`
 		Prev    uint64            `json:"prev"`
 	} `json:"messages"`
-	More bool `json:"more"`
+	More bool   `json:"more"`
+	Next string `json:"next"`
 	Head struct {
 		Epoch  string `json:"epoch"`
 		Offset uint64 `json:"offset"`
@@ -204,13 +210,12 @@ func TestPathsAndMethods(t *testing.T) {
 		status       int
 		allow        string
 	}{
-		{"POST", "/v1/channels", 405, "GET, HEAD"},
+		{"POST", "/v1/channels", 405, "GET, HEAD, OPTIONS"},
 		{"GET", "/v1/channels/a/b/messages", 404, ""},
 		{"GET", "/v1/nothing", 404, ""},
 		{"POST", "/v1/channels/a/message", 404, ""},
-		{"DELETE", "/v1/channels/a/messages", 405, "GET, HEAD, POST"},
-		{"OPTIONS", "/v1/channels/a/messages", 405, "GET, HEAD, POST"},
-		{"POST", "/v1/channels/a/presence", 405, "GET, HEAD"},
+		{"DELETE", "/v1/channels/a/messages", 405, "GET, HEAD, POST, OPTIONS"},
+		{"POST", "/v1/channels/a/presence", 405, "GET, HEAD, OPTIONS"},
 	} {
 		a := s.do(test.method, test.path, "")
 		code := hub.CodeNotFound

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"maps"
 	"net/http"
 	"slices"
@@ -15,9 +16,16 @@ import (
 // pageBytes bounds a page, so that a thousand large messages do not fill the memory. There is more where it ends.
 const pageBytes = 8 << 20
 
+const (
+	// maxWait is how long a request may wait for a message: proxies give up on silence after a minute.
+	maxWait = 55 * time.Second
+	// maxWaiting bounds the requests that wait at once. A crowd waits at a cache.
+	maxWaiting = 10_000
+)
+
 // history is GET /v1/channels/{channel}/messages, and GET /v1/messages?channel=….
 func (a *api) history(w http.ResponseWriter, r *http.Request) error {
-	c, err := a.askChannel(r, "after", "before", "last", "since", "limit")
+	c, err := a.askChannel(r, "after", "before", "last", "since", "limit", "wait")
 	if err != nil {
 		return err
 	}
@@ -25,12 +33,58 @@ func (a *api) history(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	page, err := a.hub.History(r.Context(), c.grant, c.channel, q)
+	page, waited, err := a.page(r.Context(), c, q)
 	if err != nil {
 		return err
 	}
-	writeJSON(w, appendPage(nil, page))
+	rule := a.hub.Rule(c.grant, c.channel)
+	shared := shareable(r, &rule)
+	if shared {
+		cacheable(w.Header(), keepFor(&rule, q, page, time.Now()), full(q, page))
+	}
+	switch {
+	case waited && len(page.Messages) == 0 && page.Reset == "":
+		w.WriteHeader(http.StatusNoContent)
+	case shared:
+		writeTagged(w, r, appendPage(nil, q, page, q.After != nil))
+	default:
+		writeJSON(w, appendPage(nil, q, page, false))
+	}
 	return nil
+}
+
+// page reads a page, waiting for its first message if the request says so.
+func (a *api) page(ctx context.Context, c question, q hub.Query) (page hub.Page, waited bool, err error) {
+	wait, err := parseWait(c.params)
+	if err != nil {
+		return page, false, err
+	}
+	if wait == 0 {
+		page, err = a.hub.History(ctx, c.grant, c.channel, q)
+		return page, false, err
+	}
+	if a.waiting.Add(1) > maxWaiting {
+		a.waiting.Add(-1)
+		return page, false, hub.Errorf(hub.CodeOverloaded, "%d requests wait for messages, the limit; try again shortly, or put a cache in front", maxWaiting)
+	}
+	defer a.waiting.Add(-1)
+	page, err = a.hub.HistoryWait(ctx, c.grant, c.channel, q, wait)
+	return page, true, err
+}
+
+func parseWait(params map[string]string) (time.Duration, error) {
+	s, given := params["wait"]
+	if !given {
+		return 0, nil
+	}
+	n, err := strconv.ParseUint(s, 10, 32)
+	if most := uint64(maxWait / time.Second); err != nil || n > most {
+		return 0, hub.Errorf(hub.CodeBadRequest, "wait is %q; it must be a number of seconds from 0 to %d", clip(s), most)
+	}
+	if _, after := params["after"]; !after {
+		return 0, hub.Errorf(hub.CodeBadRequest, "wait goes with after: a position behind which there may be nothing yet")
+	}
+	return time.Duration(n) * time.Second, nil
 }
 
 // starts are the parameters that say where a page begins or ends.
@@ -87,7 +141,8 @@ func parseQuery(params map[string]string, now time.Time) (hub.Query, error) {
 	return q, err
 }
 
-func appendPage(b []byte, page hub.Page) []byte {
+// appendPage appends a page. One that is the same for everybody leaves out what changes with each later message: where the channel ends, and whether a full page is the last.
+func appendPage(b []byte, q hub.Query, page hub.Page, same bool) []byte {
 	b = append(b, `{"messages":[`...)
 	for i, m := range page.Messages {
 		if i > 0 {
@@ -95,10 +150,24 @@ func appendPage(b []byte, page hub.Page) []byte {
 		}
 		b = messagejson.Append(b, m)
 	}
-	b = strconv.AppendBool(append(b, `],"more":`...), page.More)
-	b = append(messagejson.AppendPosition(append(b, `,"head":{`...), page.Head), '}')
+	b = strconv.AppendBool(append(b, `],"more":`...), page.More || same && full(q, page))
+	b = messagejson.AppendString(append(b, `,"next":`...), next(q, page))
+	if !same {
+		b = append(messagejson.AppendPosition(append(b, `,"head":{`...), page.Head), '}')
+	}
 	if page.Reset != "" {
 		b = messagejson.AppendString(append(b, `,"reset":`...), string(page.Reset))
 	}
 	return append(b, '}')
+}
+
+// next is what to ask for as after, to read on behind the page.
+func next(q hub.Query, page hub.Page) string {
+	p := page.Head
+	if n := len(page.Messages); n > 0 {
+		p = page.Messages[n-1].Position()
+	} else if q.After != nil && page.Reset == "" {
+		p = *q.After
+	}
+	return p.Epoch + ":" + strconv.FormatUint(p.Offset, 10)
 }

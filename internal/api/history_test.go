@@ -78,7 +78,7 @@ func TestHistoryRefuses(t *testing.T) {
 	for query, want := range map[string]string{
 		"limt=1":                   `limt: there is no such parameter; did you mean "limit"?`,
 		"Limit=1":                  `did you mean "limit"?`,
-		"x=1":                      `x: there is no such parameter; there are after, before, last, since, limit, app`,
+		"x=1":                      `x: there is no such parameter; there are after, before, last, since, limit, wait, app`,
 		"limit=1&limit=2":          "limit stands there 2 times",
 		"limit=0":                  `limit is "0"; it must be from 1 to 1000`,
 		"limit=1001":               "from 1 to 1000",

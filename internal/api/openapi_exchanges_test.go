@@ -2,7 +2,9 @@ package api_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -49,6 +51,7 @@ func exchanges(t *testing.T, url string) []exchange {
 		{method: "GET", path: chat + "?after=gone:1", status: 200},
 		{method: "GET", path: "/v1/channels/public:news/messages", headers: []string{nobody}, status: 200},
 		{method: "GET", path: messages + "?channel=/", status: 200},
+		{method: "GET", path: chat + "?wait=5", bad: false, status: 400},
 		{method: "GET", path: messages + "?channel=" + strings.Repeat("x", 1025), bad: true, status: 400},
 		{method: "GET", path: "/v1/channels/chat/presence", status: 200},
 		{method: "GET", path: "/v1/channels/chat/presence?limit=1", bad: true, status: 400},
@@ -89,9 +92,16 @@ func exchanges(t *testing.T, url string) []exchange {
 			{method: "POST", path: path, body: `{` + channel + `"data":1}`, status: 500, fails: errors.New("broken")},
 		}...)
 	}
+	for _, path := range []string{"/v1/channels/public:news/messages?", messages + "?channel=public:news&"} {
+		all = append(all, []exchange{
+			{method: "GET", path: path + "wait=1&after=" + end(t, url), headers: []string{nobody}, status: 204},
+			{method: "GET", path: path + "limit=1", headers: []string{nobody, "If-None-Match: *"}, status: 304},
+		}...)
+	}
 	for _, path := range []string{chat + "?", messages + "?channel=chat&"} {
 		all = append(all, []exchange{
 			{method: "GET", path: path + "after=x", bad: true, status: 400},
+			{method: "GET", path: path + "wait=56&after=a:1", bad: true, status: 400},
 			{method: "GET", path: path, headers: []string{wrong}, status: 401},
 			{method: "GET", path: path, headers: []string{ann}, status: 403},
 			{method: "GET", path: path, status: 500, fails: errors.New("broken")},
@@ -116,6 +126,21 @@ func exchanges(t *testing.T, url string) []exchange {
 		all = append(all, exchange{method: "DELETE", path: path, headers: []string{wrong}, status: 401}, exchange{method: "DELETE", path: path, headers: []string{ann}, status: 403})
 	}
 	return all
+}
+
+// end is where the channel public:news ends, to which nobody publishes.
+func end(t *testing.T, url string) string {
+	t.Helper()
+	res, err := http.Get(url + "/v1/channels/public:news/messages")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var page struct{ Next string }
+	if err := json.NewDecoder(res.Body).Decode(&page); err != nil {
+		t.Fatal(err)
+	}
+	return page.Next
 }
 
 // connect has bob follow a channel until the test ends, and returns his session's id.

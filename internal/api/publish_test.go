@@ -411,14 +411,9 @@ func over(t *testing.T, log hub.Log) (*api, *hub.Hub) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := &api{hub: h, auth: keys(t), log: slog.New(slog.DiscardHandler), mux: http.NewServeMux(), bodies: body.NewBudget(maxBodies)}
-	for path, methods := range routes {
-		x.route(path, methods)
-	}
+	x := New(Options{Hub: h, Auth: keys(t), Log: slog.New(slog.DiscardHandler)}).(*api)
 	return x, h
 }
-
-func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.mux.ServeHTTP(w, r) }
 
 func request(body string) *http.Request {
 	r := httptest.NewRequest(http.MethodPost, chat, strings.NewReader(body))

@@ -94,6 +94,7 @@ func (f *fanout) mark(dirty []*live) {
 				f.woken = append(f.woken, u.session)
 			}
 		}
+		l.tell()
 		l.subsMu.Unlock()
 	}
 }

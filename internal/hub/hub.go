@@ -71,11 +71,12 @@ type Hub struct {
 	mu       sync.Mutex
 	sessions map[string]*Session // by id
 	refusal  *Error              // what new sessions are told
+	refusing chan struct{}       // closed when there is a refusal
 }
 
 // New opens the log and starts the hub.
 func New(o Options) (*Hub, error) {
-	h := &Hub{logger: o.Logger, meter: o.Meter, started: time.Now(), registry: newRegistry(), fan: newFanout(), sessions: map[string]*Session{}, revocations: newRevocations()}
+	h := &Hub{logger: o.Logger, meter: o.Meter, started: time.Now(), registry: newRegistry(), fan: newFanout(), sessions: map[string]*Session{}, revocations: newRevocations(), refusing: make(chan struct{})}
 	if h.logger == nil {
 		h.logger = slog.New(slog.DiscardHandler)
 	}
@@ -218,11 +219,14 @@ func (h *Hub) Session(id string) *Session {
 	return h.sessions[id]
 }
 
-// Refuse ends every session that begins from now on with err.
+// Refuse ends every session that begins from now on with err, and every HistoryWait.
 func (h *Hub) Refuse(err *Error) {
 	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.refusal == nil {
+		close(h.refusing)
+	}
 	h.refusal = err
-	h.mu.Unlock()
 }
 
 // Close ends every session and closes the log, which stores what it has accepted.

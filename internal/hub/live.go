@@ -18,6 +18,7 @@ type live struct {
 
 	subsMu sync.Mutex
 	subs   []*subscription // each knows its slot
+	news   chan struct{}   // closed when there is something new, if anybody waits for that
 
 	dirty    atomic.Bool   // waits to be fanned out
 	presence atomic.Uint64 // counts changes of presence, so that cursors see at a glance whether to ask

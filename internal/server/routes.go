@@ -15,7 +15,7 @@ func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	s.transports = s.newTransports()
 	s.transports.routes(mux)
-	mux.Handle("/v1/", api.New(s.hub, s.auth, s.log))
+	mux.Handle("/v1/", api.New(api.Options{Hub: s.hub, Auth: s.auth, Log: s.log, AllowOrigin: s.allowed}))
 	s.healthRoutes(mux)
 	if !s.cfg.Dev {
 		return s.telemetry.HTTP(mux, lasting)

@@ -1,0 +1,47 @@
+package api
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/snoserver/sno/internal/hub"
+)
+
+// What pages of other origins may send and read, beside what browsers allow anyway.
+const (
+	allowHeaders  = "Authorization, Content-Type, Idempotency-Key, If-None-Match"
+	exposeHeaders = "ETag, Retry-After"
+	// preflightAge is how many seconds a browser may remember what a preflight said; two hours is the most that Chromium does.
+	preflightAge = "7200"
+)
+
+// cors says whether the page that a request comes from may read the answer (the CORS protocol of the Fetch standard). It stands before everything else, so that errors
+// can be read too.
+func (a *api) cors(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Add("Vary", "Origin")
+	if origin := r.Header.Get("Origin"); origin != "" && a.allowOrigin(r) {
+		h.Set("Access-Control-Allow-Origin", origin)
+		h.Set("Access-Control-Allow-Credentials", "true")
+		h.Set("Access-Control-Expose-Headers", exposeHeaders)
+	}
+}
+
+// preflight answers OPTIONS: whether a page of another origin may use these methods.
+func preflight(methods []string) handler {
+	list := strings.Join(methods, ", ")
+	return func(a *api, w http.ResponseWriter, r *http.Request) error {
+		h := w.Header()
+		h.Set("Allow", list+", OPTIONS")
+		if r.Header.Get("Access-Control-Request-Method") != "" {
+			if !a.allowOrigin(r) {
+				return hub.Errorf(hub.CodeBadOrigin, "pages of %q may not use this server; add it to the server's origins", clip(r.Header.Get("Origin")))
+			}
+			h.Set("Access-Control-Allow-Methods", list)
+			h.Set("Access-Control-Allow-Headers", allowHeaders)
+			h.Set("Access-Control-Max-Age", preflightAge)
+		}
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+}
