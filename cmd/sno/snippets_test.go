@@ -59,10 +59,10 @@ func installed(t *testing.T) []language {
 	return here
 }
 
-// place is where the programs run.
-type place struct{ dir, url, secret string }
+// workplace is where the programs run.
+type workplace struct{ dir, url, secret string }
 
-func (p place) command(ctx context.Context, name string, arguments ...string) *exec.Cmd {
+func (p workplace) command(ctx context.Context, name string, arguments ...string) *exec.Cmd {
 	interpreter := ""
 	for _, l := range languages {
 		if l.suffix == filepath.Ext(name) {
@@ -77,7 +77,7 @@ func (p place) command(ctx context.Context, name string, arguments ...string) *e
 }
 
 // run wants a program to succeed and returns what it prints.
-func (p place) run(t *testing.T, name string, arguments ...string) string {
+func (p workplace) run(t *testing.T, name string, arguments ...string) string {
 	t.Helper()
 	var stderr bytes.Buffer
 	c := p.command(t.Context(), name, arguments...)
@@ -110,7 +110,7 @@ type reader struct {
 var order = regexp.MustCompile(`order-(\d+)`)
 
 // start runs a program until the test ends.
-func (p place) start(t *testing.T, name string, arguments ...string) *reader {
+func (p workplace) start(t *testing.T, name string, arguments ...string) *reader {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	c := p.command(ctx, name, arguments...)
@@ -178,7 +178,7 @@ func TestGettingStarted(t *testing.T) {
 	server, kill := devAt(t, data, "127.0.0.1:0")
 	address := strings.TrimPrefix(server.URL, "http://")
 	relay := newRelay(t, address)
-	p := place{dir, "http://" + relay.listener.Addr().String(), server.Secret}
+	p := workplace{dir, "http://" + relay.listener.Addr().String(), server.Secret}
 	publish := func(n int) {
 		p.run(t, "publish"+here[n%len(here)].suffix, strconv.Itoa(n))
 	}
@@ -208,7 +208,7 @@ func TestGettingStarted(t *testing.T) {
 }
 
 // stopAll ends the sessions of programs until they have understood.
-func (p place) stopAll(t *testing.T, readers []*reader, url string) {
+func (p workplace) stopAll(t *testing.T, readers []*reader, url string) {
 	t.Helper()
 	for _, r := range readers {
 		for deadline := time.After(time.Minute); ; {
@@ -264,7 +264,7 @@ func request(t *testing.T, method, url, secret string) []byte {
 func TestGettingStartedRefused(t *testing.T) {
 	t.Parallel()
 	server := devIn(t, t.TempDir())
-	p := place{programs(t), server.URL, "not the secret"}
+	p := workplace{programs(t), server.URL, "not the secret"}
 	here := installed(t)
 	names := followers(here)
 	for _, l := range here {
@@ -284,7 +284,7 @@ func TestGettingStartedRefused(t *testing.T) {
 func TestGettingStartedTokens(t *testing.T) {
 	t.Parallel()
 	server := devIn(t, t.TempDir())
-	p := place{programs(t), server.URL, server.Secret}
+	p := workplace{programs(t), server.URL, server.Secret}
 	for _, l := range installed(t) {
 		token := strings.TrimSpace(p.run(t, "token"+l.suffix))
 		for path, want := range map[string]int{"/v1/poll?wait=0&channel=orders": 200, "/v1/channels/orders/messages": 200, "/v1/channels/others/messages": 403} {
