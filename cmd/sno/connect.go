@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/snoserver/sno/internal/client"
+	"github.com/snoserver/sno/internal/config"
 	"github.com/snoserver/sno/internal/hub"
 )
 
@@ -76,6 +77,13 @@ func (n *credentials) options() (client.Options, error) {
 	}
 	if key == "" && token == "" {
 		key = os.Getenv("SNO_KEY")
+	}
+	if file := os.Getenv("SNO_SECRET_FILE"); key != "" && secret == "" && file != "" {
+		text, err := config.ReadSecret(file)
+		if err != nil {
+			return o, usage("SNO_SECRET_FILE %w", err)
+		}
+		secret = text
 	}
 	switch {
 	case key != "" && token != "":

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"os"
@@ -53,8 +54,25 @@ func runServe(c *cobra.Command, in config.Input, cfg *config.Loaded) error {
 		return err
 	}
 	log.Info("serving", "urls", s.URLs(), "admin", s.AdminURL(), "data", cfg.Data, "apps", len(cfg.Apps))
-	defer onHangup(func() { reload(s, in, log, level) })()
-	err = s.Run(c.Context())
+	tell := func(state string) {
+		if err := notify(state); err != nil {
+			log.Warn("the service manager cannot be told", "state", state, "error", err)
+		}
+	}
+	defer onHangup(func() {
+		tell(notifyReloading())
+		reload(s, in, log, level)
+		tell(notifyReady)
+	})()
+	tell(notifyReady) // the sockets are open: who connects now is served
+	told := make(chan struct{})
+	context.AfterFunc(c.Context(), func() {
+		defer close(told)
+		tell(notifyStopping)
+	})
+	if err = s.Run(c.Context()); c.Context().Err() != nil {
+		<-told
+	}
 	log.Info("stopped")
 	return err
 }

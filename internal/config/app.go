@@ -216,7 +216,7 @@ func readFile[T ~string](p *InvalidError, table path, name string, value *T, fil
 		p.add(at, "stands beside %s; give one of the two", name)
 		return
 	}
-	text, err := secretOf(file)
+	text, err := ReadSecret(file)
 	if err != nil {
 		p.add(at, "%s", err)
 	}

@@ -60,7 +60,7 @@ func (e environment) secret(p *InvalidError, name string) (value, source string)
 		p.addFrom(name+fileSuffix, "is set, and so is %s; give one of the two", name)
 		return "", name
 	}
-	value, err := secretOf(file)
+	value, err := ReadSecret(file)
 	if err != nil {
 		p.addFrom(name+fileSuffix, "%s", err)
 	}
@@ -70,8 +70,8 @@ func (e environment) secret(p *InvalidError, name string) (value, source string)
 // maxSecretFile bounds a file with a secret, which is one line.
 const maxSecretFile = 16 << 10
 
-// secretOf reads a secret from a file; the white space around it does not count.
-func secretOf(file string) (string, error) {
+// ReadSecret reads a secret from a file; the white space around it does not count. The error says what the file is, for whoever named it.
+func ReadSecret(file string) (string, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return "", fmt.Errorf("is %q, which cannot be read: %w", file, err)

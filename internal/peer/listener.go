@@ -47,13 +47,13 @@ type conn struct {
 
 func (c *conn) header() {
 	c.addr = c.Conn.RemoteAddr()
-	_ = c.Conn.SetReadDeadline(time.Now().Add(headerPatience))
+	_ = c.SetReadDeadline(time.Now().Add(headerPatience))
 	client, err := readHeader(c.r)
-	_ = c.Conn.SetReadDeadline(time.Time{})
+	_ = c.SetReadDeadline(time.Time{})
 	if err != nil {
 		c.err = err
 		c.log.Warn("refused a connection for the PROXY protocol", "from", c.addr, "error", err)
-		c.Conn.Close()
+		_ = c.Close()
 		return
 	}
 	if client.IsValid() {

@@ -72,7 +72,7 @@ func listenOn(addr, setting string) (net.Listener, error) {
 func (s *Server) closeListeners() {
 	for _, l := range append(s.public[:len(s.public):len(s.public)], s.redirect, s.admin) {
 		if l != nil {
-			l.Close()
+			_ = l.Close()
 		}
 	}
 }

@@ -100,7 +100,7 @@ func (s *Server) Run(ctx context.Context) error {
 	s.phase.Store(int32(serving))
 	select {
 	case err := <-failed:
-		s.http.Close()
+		_ = s.http.Close()
 		stop()
 		return errors.Join(err, s.hub.Close())
 	case <-ctx.Done():
@@ -135,7 +135,7 @@ func (s *Server) serve(failed chan<- error) (stop func()) {
 		cancel()
 		certs.Wait()
 		for h := range beside {
-			h.Close()
+			_ = h.Close()
 		}
 	}
 }
