@@ -26,6 +26,10 @@ type App struct {
 	Anonymous []hub.Allow
 	// Public says that a rule of the app makes channels public: then clients without a credential get a grant, with Anonymous as all it allows.
 	Public bool
+	// Hooks are URLs of the app's backend that are asked what no token says.
+	Hooks Hooks
+	// Origins are the pages besides the server's own whose cookies count: globs as hub.Match takes them. "*" counts for nothing here.
+	Origins []string
 	// Grace is how long a session outlives its token; never less than Leeway. 0: DefaultGrace.
 	Grace time.Duration
 }
@@ -100,7 +104,7 @@ func (a *App) check() error {
 	if slices.ContainsFunc(a.Anonymous, func(l hub.Allow) bool { return strings.Contains(l.Pattern, UserPlaceholder) }) {
 		return fmt.Errorf("app %q: a pattern of anonymous clients has %s, and they have no user id", a.ID, UserPlaceholder)
 	}
-	return nil
+	return a.Hooks.check(a.ID)
 }
 
 func (a *App) grace() time.Duration {

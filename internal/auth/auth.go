@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"log/slog"
+	"net/http"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -16,9 +17,28 @@ import (
 type Authenticator struct {
 	// Log is told what goes wrong between this server and others. It may be set before the first use; nil: nobody is told.
 	Log *slog.Logger
+	// Peer says where a request comes from and how it reached this server, as trusted proxies in front say. It may be set before the first use; default: what
+	// the connection itself shows.
+	Peer func(*http.Request) Peer
 
 	table atomic.Pointer[table]
 	now   func() time.Time
+}
+
+// Peer is the other end of a request.
+type Peer struct {
+	Address      string
+	Scheme, Host string // that the client has asked for
+}
+
+func (a *Authenticator) peer(r *http.Request) Peer {
+	switch {
+	case a.Peer != nil:
+		return a.Peer(r)
+	case r.TLS != nil:
+		return Peer{r.RemoteAddr, "https", r.Host}
+	}
+	return Peer{r.RemoteAddr, "http", r.Host}
 }
 
 // New makes an Authenticator for apps. What SetApps would refuse is an error.
@@ -67,14 +87,28 @@ func equal(a, b string) bool {
 
 // Anonymous returns the grant of clients without a credential. An empty appID is the only app, when there is one.
 func (a *Authenticator) Anonymous(appID string) (*hub.Grant, error) {
-	app, err := a.table.Load().app(appID)
+	t := a.table.Load()
+	app, err := t.app(appID)
 	if err != nil {
 		return nil, err
 	}
+	return a.anonymous(t, app)
+}
+
+func (a *Authenticator) anonymous(t *table, app *App) (*hub.Grant, error) {
 	if len(app.Anonymous) == 0 && !app.Public {
 		return nil, hub.Errorf(hub.CodeUnauthorized, "app %q takes no anonymous clients; send an app key (Basic) or a token (Bearer)", app.ID)
 	}
-	return &hub.Grant{App: app.ID, Allow: app.Anonymous}, nil
+	return a.client(t, app, &hub.Grant{Allow: app.Anonymous}), nil
+}
+
+// client makes a grant one of an app's clients.
+func (a *Authenticator) client(t *table, app *App, g *hub.Grant) *hub.Grant {
+	g.App, g.Grace = app.ID, app.grace()
+	if h := t.hooks[app.ID]; h.subscribe != nil {
+		g.Ask = a.asker(h, app.ID, g.Client)
+	}
+	return g
 }
 
 func (a *Authenticator) warn(text string, args ...any) {

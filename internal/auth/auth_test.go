@@ -160,11 +160,11 @@ func TestSetAppsWhileItRuns(t *testing.T) {
 func TestAnonymous(t *testing.T) {
 	a := shops(t)
 	g, err := a.Anonymous("blog")
-	if want := (&hub.Grant{App: "blog", Allow: []hub.Allow{{Pattern: "news", Actions: hub.ActionSubscribe}}}); err != nil || !reflect.DeepEqual(g, want) {
+	if want := (&hub.Grant{App: "blog", Grace: DefaultGrace, Allow: []hub.Allow{{Pattern: "news", Actions: hub.ActionSubscribe}}}); err != nil || !reflect.DeepEqual(g, want) {
 		t.Errorf("got %+v, %v, want %+v", g, err, want)
 	}
 	g, err = a.Anonymous("board")
-	if want := (&hub.Grant{App: "board"}); err != nil || !reflect.DeepEqual(g, want) {
+	if want := (&hub.Grant{App: "board", Grace: DefaultGrace}); err != nil || !reflect.DeepEqual(g, want) {
 		t.Errorf("got %+v, %v, want %+v", g, err, want)
 	}
 	for app, word := range map[string]string{"shop": "takes no anonymous clients", "": "has 3", "cafe": `no app "cafe"`, "\xff": "no app"} {

@@ -13,14 +13,14 @@ import (
 var streams = []string{"/v1/ws", "/v1/stream", "/v1/sse", "/v1/poll"}
 
 // Request returns the grant of an HTTP request: of an app key in "Authorization: Basic" (RFC 7617), of a token in "Authorization: Bearer" (RFC 6750 §2.1)
-// or, for a GET of a stream, in the query parameter "token" (§2.3), of a signature (SignedScheme), or, without any of them, that of an anonymous client of
+// or, for a GET of a stream, in the query parameter "token" (§2.3), of a signature (SignedScheme), or, without any of them, what Visitor says of
 // the app in the query parameter "app". It may replace r.Body: whoever acts on a body reads it to its end first.
 func (a *Authenticator) Request(r *http.Request) (*hub.Grant, error) {
 	headers, query := r.Header.Values("Authorization"), r.URL.Query()
 	tokens := query["token"]
 	switch {
 	case len(headers)+len(tokens) == 0:
-		return a.Anonymous(query.Get("app"))
+		return a.Visitor(r, query.Get("app"))
 	case len(headers)+len(tokens) > 1:
 		return nil, hub.Errorf(hub.CodeUnauthorized, "the request has %d Authorization headers and %d tokens in its URL; send one of either", len(headers), len(tokens))
 	case len(tokens) > 0 && (r.Method != http.MethodGet || !slices.Contains(streams, r.URL.Path)):

@@ -10,6 +10,7 @@ import (
 // table is what an Authenticator knows. It is replaced as a whole.
 type table struct {
 	apps    map[string]*App
+	hooks   map[string]*hooks // by app
 	keys    map[string]ownedKey
 	issuers map[string][]*issuer // by the iss of their tokens
 	sets    map[string]*keySet   // by URL
@@ -22,11 +23,12 @@ type ownedKey struct {
 
 // newTable checks apps. Key sets of the table before are kept: a reload must not forget keys that cannot be fetched just now.
 func (a *Authenticator) newTable(apps []App, before *table) (*table, error) {
-	t := &table{apps: map[string]*App{}, keys: map[string]ownedKey{}, issuers: map[string][]*issuer{}, sets: map[string]*keySet{}}
+	t := &table{apps: map[string]*App{}, hooks: map[string]*hooks{}, keys: map[string]ownedKey{}, issuers: map[string][]*issuer{}, sets: map[string]*keySet{}}
 	for _, app := range apps {
 		if err := t.add(&app); err != nil {
 			return nil, err
 		}
+		t.hooks[app.ID] = newHooks(app.Hooks, before.hooksOf(app.ID))
 		for _, i := range app.Issuers {
 			if err := t.addIssuer(&app, i, func(url string) *keySet { return a.keySet(t, before, url) }); err != nil {
 				return nil, fmt.Errorf("app %q: %w", app.ID, err)
@@ -87,6 +89,13 @@ func (a *Authenticator) keySet(t, before *table, url string) *keySet {
 	}
 	t.sets[url] = set
 	return set
+}
+
+func (t *table) hooksOf(app string) *hooks {
+	if t == nil {
+		return nil
+	}
+	return t.hooks[app]
 }
 
 // app is the app of an id, or the only one.

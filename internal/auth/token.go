@@ -82,14 +82,15 @@ func (a *Authenticator) Token(token string) (*hub.Grant, error) {
 	}
 	var by signer
 	var c wireClaims
+	t := a.table.Load()
 	// The claims are checked below, after everything else: only then is an expired token known to be good otherwise.
 	p := jwt.NewParser(jwt.WithValidMethods(algorithms), jwt.WithoutClaimsValidation())
-	parsed, err := p.ParseWithClaims(token, &c, func(t *jwt.Token) (any, error) {
+	parsed, err := p.ParseWithClaims(token, &c, func(unverified *jwt.Token) (any, error) {
 		var err error
-		if by, err = a.table.Load().signer(t, &c); err != nil {
+		if by, err = t.signer(unverified, &c); err != nil {
 			return nil, err
 		}
-		return by.keys(t)
+		return by.keys(unverified)
 	})
 	if err != nil {
 		return nil, explain(err, parsed, by)
@@ -101,13 +102,12 @@ func (a *Authenticator) Token(token string) (*hub.Grant, error) {
 	}
 	g, err := c.grant(by.defaults())
 	if err == nil {
-		g.App, g.Grace = by.app.ID, by.app.grace()
 		err = a.checkTimes(&c, g)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return g, nil
+	return a.client(t, by.app, g), nil
 }
 
 func looksLikeToken(s string) bool {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -11,11 +12,16 @@ import (
 
 // App is a tenant.
 type App struct {
-	ID        string              `toml:"id" doc:"1 to 64 letters, digits, '_', '-' and '.'."`
-	Keys      []Key               `toml:"key" doc:"Keys of backends, which also sign the tokens of clients. Several at once let you change them without a pause."`
-	Issuers   []Issuer            `toml:"issuer" doc:"Who else signs tokens for clients, by a private key of their own: an identity provider."`
-	Rules     []Rule              `toml:"rule" doc:"How channels behave. The first rule that matches a channel counts; where none does, the defaults of a rule do."`
-	Anonymous map[string][]string `toml:"anonymous" doc:"What clients without a credential may do: channel pattern = actions. The actions are subscribe, publish, presence, history, admin."`
+	ID           string              `toml:"id" doc:"1 to 64 letters, digits, '_', '-' and '.'."`
+	Keys         []Key               `toml:"key" doc:"Keys of backends, which also sign the tokens of clients. Several at once let you change them without a pause."`
+	Issuers      []Issuer            `toml:"issuer" doc:"Who else signs tokens for clients, by a private key of their own: an identity provider."`
+	Rules        []Rule              `toml:"rule" doc:"How channels behave. The first rule that matches a channel counts; where none does, the defaults of a rule do."`
+	Anonymous    map[string][]string `toml:"anonymous" doc:"What clients without a credential may do: channel pattern = actions. The actions are subscribe, publish, presence, history, admin."`
+	ConnectURL   string              `toml:"connect_url" doc:"A URL of your backend that is asked who a client is that shows cookies and no token."`
+	SubscribeURL string              `toml:"subscribe_url" doc:"A URL of your backend that is asked when a client wants to follow a channel that its token does not allow."`
+	HookHeaders  []string            `toml:"hook_headers" doc:"Headers of the client's request that go along to connect_url, beside Cookie."`
+	// HookTimeout is auth.DefaultHookTimeout unless set.
+	HookTimeout *Duration `toml:"hook_timeout" min:"100ms" max:"30s" doc:"How long your backend may take to answer either; \"3s\" unless set."`
 	// TokenGrace is auth.DefaultGrace unless set.
 	TokenGrace *Duration `toml:"token_grace" min:"5s" max:"10m" doc:"How long a session outlives its token, so that its client can bring a fresh one; \"10s\" unless set."`
 }
@@ -76,6 +82,7 @@ func checkApps(p *InvalidError, apps []App) {
 		for j, rule := range app.Rules {
 			checkPattern(p, at.key("rule").element(j).key("pattern"), rule.Pattern)
 		}
+		checkHooks(p, at, &app)
 		checkActions(p, at.key("anonymous"), app.Anonymous)
 		for pattern := range app.Anonymous {
 			if strings.Contains(pattern, auth.UserPlaceholder) {
@@ -84,6 +91,22 @@ func checkApps(p *InvalidError, apps []App) {
 		}
 	}
 }
+
+func checkHooks(p *InvalidError, at path, app *App) {
+	for name, s := range map[string]string{"connect_url": app.ConnectURL, "subscribe_url": app.SubscribeURL} {
+		if err := auth.CheckHookURL(s); s != "" && err != nil {
+			p.add(at.key(name), "%s", err)
+		}
+	}
+	for i, name := range app.HookHeaders {
+		if !headerName.MatchString(name) {
+			p.add(at.key("hook_headers").element(i), "is %q; it must be the name of a header", name)
+		}
+	}
+}
+
+// headerName is a token (RFC 9110 §5.1).
+var headerName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
 
 func checkKey(p *InvalidError, at path, key Key, ids map[string]path) {
 	checkID(p, at.key("id"), key.ID, ids)
@@ -152,7 +175,7 @@ func (c *Config) AuthApps() []auth.App {
 	apps := make([]auth.App, len(c.Apps))
 	for i, app := range c.Apps {
 		apps[i] = auth.App{
-			ID: app.ID, Anonymous: allowed(app.Anonymous), Public: slices.ContainsFunc(app.Rules, func(r Rule) bool { return r.Public }),
+			ID: app.ID, Anonymous: allowed(app.Anonymous), Origins: c.Origins, Hooks: app.hooks(), Public: slices.ContainsFunc(app.Rules, func(r Rule) bool { return r.Public }),
 		}
 		for _, key := range app.Keys {
 			apps[i].Keys = append(apps[i].Keys, auth.Key{ID: key.ID, Secret: string(key.Secret), Previous: string(key.Previous)})
@@ -165,6 +188,14 @@ func (c *Config) AuthApps() []auth.App {
 		}
 	}
 	return apps
+}
+
+func (a *App) hooks() auth.Hooks {
+	h := auth.Hooks{Connect: a.ConnectURL, Subscribe: a.SubscribeURL, Headers: a.HookHeaders}
+	if a.HookTimeout != nil {
+		h.Timeout = a.HookTimeout.Duration()
+	}
+	return h
 }
 
 func (i *Issuer) auth() auth.Issuer {

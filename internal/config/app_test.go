@@ -24,9 +24,14 @@ func TestLoadWhoMayConnect(t *testing.T) {
 		t.Fatal(err)
 	}
 	c, err := loadText(t, `
+origins = ["https://shop.example"]
 [[app]]
 id = "shop"
 token_grace = "1m"
+connect_url = "http://backend:3000/sno/connect"
+subscribe_url = "https://shop.example/sno/subscribe"
+hook_headers = ["X-Tenant"]
+hook_timeout = "1s"
 [[app.key]]
 id = "shop-1"
 secret = "`+secret+`"
@@ -48,7 +53,9 @@ public_key_file = "`+file+`"
 		t.Fatal(err)
 	}
 	want := []auth.App{{
-		ID: "shop", Grace: time.Minute, Keys: []auth.Key{{ID: "shop-1", Secret: secret, Previous: secret + "-old"}},
+		ID: "shop", Grace: time.Minute, Origins: []string{"https://shop.example"},
+		Hooks: auth.Hooks{Connect: "http://backend:3000/sno/connect", Subscribe: "https://shop.example/sno/subscribe", Headers: []string{"X-Tenant"}, Timeout: time.Second},
+		Keys:  []auth.Key{{ID: "shop-1", Secret: secret, Previous: secret + "-old"}},
 		Issuers: []auth.Issuer{
 			{Name: "https://idp.example/", Audience: "shop", Alg: "RS256", JWKS: "https://idp.example/keys", UserClaim: "uid", Allow: []hub.Allow{{Pattern: "user:{user}", Actions: hub.ActionSubscribe}}},
 			{Name: "us", Alg: "EdDSA", PublicKeys: strings.TrimSpace(ed25519Key)},
@@ -79,6 +86,9 @@ func TestLoadSaysWhatIsWrongWithApps(t *testing.T) {
 		"action":                 {app + fetched + "[app.issuer.channels]\nx = [\"read\"]", `issuer[1].channels.x allows "read"`},
 		"issuer of two apps":     {app + fetched + "[[app]]\nid = \"b\"\n" + fetched, `:9: app[2].issuer[1] has the same issuer as app[1].issuer[1]; several of one need an audience`},
 		"user of nobody":         {app + "[app.anonymous]\n\"u:{user}\" = [\"subscribe\"]", `anonymous.u:{user} has {user}, but anonymous clients have no user id`},
+		"hook nowhere":           {app + "connect_url = \"backend\"", `:3: app[1].connect_url is at "backend"; it must be an http`},
+		"hook with a password":   {app + "subscribe_url = \"https://u:hidden@b.example\"", `without a password`},
+		"no header":              {app + "hook_headers = [\"X-A\", \"a b\"]", `hook_headers[2] is "a b"; it must be the name of a header`},
 		"grace shorter than now": {app + "token_grace = \"1s\"", `token_grace is 1s; it must be from 5s to 10m`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -86,7 +96,7 @@ func TestLoadSaysWhatIsWrongWithApps(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Fatalf("got  %v\nwant %s", err, test.want)
 			}
-			if strings.Contains(err.Error(), "hidden\"") {
+			if strings.Contains(err.Error(), "hidden\"") || strings.Contains(err.Error(), "hidden@") {
 				t.Errorf("shows a secret: %v", err)
 			}
 		})

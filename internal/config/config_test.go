@@ -111,6 +111,9 @@ id = "blog"
 	}
 	wantAuth := []auth.App{{ID: "shop", Public: true, Keys: []auth.Key{{ID: "shop-1", Secret: secret}}, Anonymous: []hub.Allow{
 		{Pattern: "chat", Actions: hub.ActionPublish}, {Pattern: "news:*", Actions: hub.ActionSubscribe | hub.ActionHistory}}}, {ID: "blog"}}
+	for i := range wantAuth {
+		wantAuth[i].Origins = want.Origins
+	}
 	if got := c.AuthApps(); !reflect.DeepEqual(got, wantAuth) {
 		t.Errorf("got  %+v\nwant %+v", got, wantAuth)
 	}

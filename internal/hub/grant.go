@@ -68,6 +68,10 @@ type Grant struct {
 	// Expires is when the grant ends; zero: never. A session goes on for the Grace, so that its client can bring a fresh token.
 	Expires time.Time
 	Grace   time.Duration
+	// Ask, if set, is asked what the client may do on a channel that the grant does not let it subscribe to, when a session wants to.
+	Ask Asker
+
+	answers *answers // to Ask, of one session
 }
 
 // Authorise is asked before every action of every surface, and for each message path again when a grant or rule changes.
@@ -93,6 +97,9 @@ func (g *Grant) allows(a Action, name string, rule *Rule) bool {
 		if l.Actions&a != 0 && Match(l.Pattern, name) {
 			return true
 		}
+	}
+	if got, _ := g.answers.get(name); got.actions&a != 0 {
+		return true
 	}
 	return a == ActionPublish && rule.Publish == PublishBySubscriber && g.allows(ActionSubscribe, name, rule)
 }

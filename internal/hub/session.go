@@ -85,7 +85,7 @@ func (h *Hub) NewSession(g *Grant, o SessionOptions, wake func()) *Session {
 		o.Key = rand.Text()
 	}
 	s := &Session{
-		id: sessionID(g, o.Key), hub: h, client: o, started: time.Now(), wake: wake, grant: g,
+		id: sessionID(g, o.Key), hub: h, client: o, started: time.Now(), wake: wake, grant: g.forSession(nil),
 		subs: map[string]*subscription{}, members: map[memberKey]struct{}{}, room: make(chan struct{}, 1),
 	}
 	s.ctx, s.end = context.WithCancel(context.Background())
@@ -149,7 +149,7 @@ func (s *Session) SetGrant(g *Grant) error {
 		return Errorf(CodeUnauthorized, "the new token is for another app or client id; connect anew with it")
 	}
 	old := s.grant
-	s.grant = g
+	s.grant = g.forSession(old)
 	s.watchExpiry()
 	for name, u := range s.subs {
 		if err := s.allowed(u); err != nil {
@@ -183,11 +183,7 @@ func (s *Session) remain(m memberKey, old *Grant) {
 }
 
 func (s *Session) allowed(u *subscription) *Error {
-	rule := s.hub.rule(u.live.channel)
-	err := s.grant.Authorise(ActionSubscribe, u.live.channel.Name, rule)
-	if err == nil && u.presence {
-		err = s.grant.Authorise(ActionPresence, u.live.channel.Name, rule)
-	}
+	_, _, err := s.hub.subscribable(s.grant, u.live.channel.Name, u.presence)
 	if err == nil {
 		return nil
 	}

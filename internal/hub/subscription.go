@@ -53,11 +53,7 @@ type From struct {
 // Subscribe begins to follow a channel (action subscribe, and presence if asked for). made builds the answer, given where the
 // subscription begins and what the rule delivers; it comes before the channel's first message. An existing subscription is replaced. n is as for Answer.
 func (s *Session) Subscribe(name string, from From, presence bool, n int, made func(Position, Deliver) (answer any, size int)) error {
-	grant := s.Grant()
-	ch, rule, err := s.hub.authorise(grant, ActionSubscribe, name)
-	if err == nil && presence {
-		err = grant.Authorise(ActionPresence, name, rule)
-	}
+	ch, rule, err := s.admit(name, presence)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/snoserver/sno/internal/auth"
 	"github.com/snoserver/sno/internal/peer"
 )
 
@@ -32,4 +33,10 @@ func (s *Server) address(r *http.Request) string {
 		return c.Address.String()
 	}
 	return r.RemoteAddr
+}
+
+// peer is who sent a request, in auth's words.
+func (s *Server) peer(r *http.Request) auth.Peer {
+	c := clientOf(r)
+	return auth.Peer{Address: s.address(r), Scheme: c.Scheme, Host: c.Host}
 }

@@ -49,7 +49,7 @@ func New(cfg config.Config, log *slog.Logger) (_ *Server, err error) {
 	if s.auth, err = auth.New(cfg.AuthApps()); err != nil {
 		return nil, err
 	}
-	s.auth.Log = log
+	s.auth.Log, s.auth.Peer = log, s.peer
 	defer func() {
 		if err != nil {
 			s.closeListeners()

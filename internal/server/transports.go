@@ -147,6 +147,9 @@ func (t *transports) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 func (t *transports) connection(r *http.Request, transport string) (native.Connection, error) {
 	c := native.Connection{Transport: transport, Address: t.s.address(r), Beside: transport != "websocket", Strict: r.Method == http.MethodGet && transport != "websocket"}
 	if r.Header.Get("Authorization") == "" && !r.URL.Query().Has("token") {
+		if r.Header.Get("Cookie") != "" { // whose they are is asked only if the client shows nothing else
+			c.Anonymous = func(app string) (*hub.Grant, error) { return t.s.auth.Visitor(r, app) }
+		}
 		return c, nil
 	}
 	grant, err := t.s.auth.Request(r)

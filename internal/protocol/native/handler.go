@@ -60,6 +60,8 @@ func (p *Protocol) MinBackoff() time.Duration { return cmp.Or(p.Backoff, backoff
 type Connection struct {
 	// Grant is what the connection request's own credential allows, or nil.
 	Grant *hub.Grant
+	// Anonymous is what a client gets whose connect frame shows nothing either. Default: Credentials.Anonymous.
+	Anonymous func(app string) (*hub.Grant, error)
 	// Transport and Address are as in hub.SessionOptions.
 	Transport, Address string
 	// Append puts one frame into the bytes of the transport; cursor is a token for what the client has with it, or empty. Default: the frames of
@@ -202,6 +204,7 @@ func (h *Handler) connect(f *frame) {
 		return
 	}
 	grant, err := h.credential(f)
+	h.c.Anonymous = nil // it may hold the request
 	if n := len(f.SessionKey); err == nil && n > 0 && (n < minKeyBytes || n > maxKeyBytes) {
 		err = hub.Errorf(hub.CodeBadHandshake, "session_key has %d bytes; it is what an earlier welcome said", n)
 	}
@@ -256,6 +259,8 @@ func (h *Handler) credential(f *frame) (*hub.Grant, error) {
 		return h.Credentials.Key(id, secret)
 	case h.c.Grant != nil:
 		return h.c.Grant, nil
+	case h.c.Anonymous != nil:
+		return h.c.Anonymous(f.App)
 	default:
 		return h.Credentials.Anonymous(f.App)
 	}
