@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net"
 	"net/http"
 	"strconv"
@@ -34,6 +35,9 @@ func TestP7OverloadIsRefusedEarly(t *testing.T) {
 			break
 		}
 		defer ws.Close()
+		if err := ws.WriteMessage(websocket.TextMessage, fmt.Appendf(nil, `{"type":"connect","key":"k:%s"}`, serveSecret)); err != nil { // who says nothing is given up
+			t.Fatal(err)
+		}
 		in = append(in, ws)
 	}
 	if refusal == nil || len(in) < 100 {
