@@ -253,7 +253,7 @@ func (s *subscribeAnswer) read() (hub.Answer, error) {
 			got.Actions |= a
 		}
 	default:
-		return got, fmt.Errorf("the answer's allow must be true, false or an array of actions")
+		return got, errors.New("the answer's allow must be true, false or an array of actions")
 	}
 	otherwise := time.Duration(0)
 	if got.Actions == 0 {

@@ -11,6 +11,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -54,7 +55,7 @@ type Issuer struct {
 func (i *Issuer) Check() error {
 	switch {
 	case i.Name == "":
-		return fmt.Errorf("an issuer has no name; it is the iss of its tokens")
+		return errors.New("an issuer has no name; it is the iss of its tokens")
 	case !slices.Contains(issuerAlgorithms, i.Alg):
 		return fmt.Errorf("issuer %q has the alg %q; it must be one of %s", clip(i.Name), clip(i.Alg), strings.Join(issuerAlgorithms, ", "))
 	case (i.PublicKeys == "") == (i.JWKS == ""):
@@ -107,7 +108,7 @@ func parsePEM(alg, text string) ([]crypto.PublicKey, error) {
 		keys = append(keys, key)
 	}
 	if len(keys) == 0 {
-		return nil, fmt.Errorf("there is no public key in the text; it must be PEM, \"-----BEGIN PUBLIC KEY-----\" and so on")
+		return nil, errors.New("there is no public key in the text; it must be PEM, \"-----BEGIN PUBLIC KEY-----\" and so on")
 	}
 	return keys, nil
 }

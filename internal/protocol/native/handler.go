@@ -203,6 +203,7 @@ func (h *Handler) connect(f *frame) {
 		h.refuse(hub.Errorf(hub.CodeBadHandshake, "the first frame is %q: send {\"type\":\"connect\"} first", clip(f.Type)), f.Ref)
 		return
 	}
+	h.hurry.Stop() // what the credential needs to be checked is not the client's delay
 	grant, err := h.credential(f)
 	h.c.Anonymous = nil // it may hold the request
 	if n := len(f.SessionKey); err == nil && n > 0 && (n < minKeyBytes || n > maxKeyBytes) {
@@ -221,7 +222,6 @@ func (h *Handler) connect(f *frame) {
 	if h.finished {
 		return
 	}
-	h.hurry.Stop()
 	s := h.Hub.NewSession(grant, hub.SessionOptions{Key: f.SessionKey, Transport: h.c.Transport, Address: h.c.Address, Subscriptions: h.maxChannels()}, h.conn.Wake)
 	if s.Reserve(0) == nil {
 		frame := h.welcome(f.Ref, s)
