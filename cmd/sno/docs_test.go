@@ -19,7 +19,7 @@ var shellBlock = regexp.MustCompile("(?ms)^```sh\n(.*?)^```")
 
 // Every command of the pages about the command line works when it is pasted, one after the other, beside a "sno dev".
 func TestDocuments(t *testing.T) {
-	for _, page := range []string{"cli.md", "verify.md", "configuration.md", "transports.md", "auth.md", "http.md", "caching.md"} {
+	for _, page := range []string{"cli.md", "verify.md", "configuration.md", "transports.md", "auth.md", "http.md", "caching.md", "checklist.md"} {
 		t.Run(page, func(t *testing.T) {
 			text, err := os.ReadFile(filepath.Join("../../docs", page))
 			if err != nil {
@@ -36,7 +36,7 @@ func TestDocuments(t *testing.T) {
 			server := devIn(t, dir)
 			c := exec.CommandContext(t.Context(), "sh", "-c", script)
 			c.Dir = dir
-			c.Env = append(os.Environ(), "SNO_URL="+server.URL, "SNO_KEY=", "SNO_SECRET=", "SNO_TOKEN=")
+			c.Env = append(os.Environ(), "SNO_URL="+server.URL, "ADMIN="+server.Admin, "SNO_KEY=", "SNO_SECRET=", "SNO_TOKEN=")
 			if out, err := c.CombinedOutput(); err != nil {
 				t.Errorf("%v\n%s", err, out[max(0, len(out)-4000):])
 			}
