@@ -2,7 +2,7 @@ GO       ?= go
 LINT     := bin/golangci-lint
 LINT_VER := v2.15.0
 
-.PHONY: all fmt lint test deps vectors browser fuzz bench build clean
+.PHONY: all fmt lint test deps vectors browser fuzz network bench build clean
 
 all: fmt lint test ## format, lint, test
 
@@ -21,6 +21,8 @@ vectors: ; $(GO) test -race -run Vectors ./internal/...
 browser: deps ; $(GO) test -race -run Browser ./internal/...
 
 fuzz: ; sh .ci/fuzz 60s
+
+network: ; SNO_TEST_NETWORK=1 $(GO) test -count=1 -v -run SilentDeathOfAStream ./internal/contract
 
 bench: ; $(GO) test -run '^$$' -bench . ./internal/...
 

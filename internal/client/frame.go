@@ -175,6 +175,7 @@ type request struct {
 	// Session is named by the requests beside a stream.
 	Session    string `json:"session,omitempty"`
 	SessionKey string `json:"session_key,omitempty"`
+	Time       int64  `json:"time,omitempty"`
 	Cursor     string `json:"cursor,omitempty"`
 }
 

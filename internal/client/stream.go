@@ -50,7 +50,7 @@ func openStream(ctx context.Context, s *server, t Transport, hello []byte) (link
 
 func (l *streamLink) greeted(w *frame, silence time.Duration) {
 	l.heard.allow(silence)
-	r := request{Type: "connect", Session: w.Session, SessionKey: w.SessionKey}
+	r := request{Type: "connect", Session: w.Session, SessionKey: w.SessionKey, Time: w.Time}
 	l.who = append(r.encode(nil), '\n')
 }
 

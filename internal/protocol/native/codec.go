@@ -25,6 +25,7 @@ type frame struct {
 	Key        string            `json:"key"`
 	App        string            `json:"app"`
 	Session    string            `json:"session"`
+	Time       *uint64           `json:"time"`
 	SessionKey string            `json:"session_key"`
 	Channel    string            `json:"channel"`
 	Channels   []string          `json:"channels"`

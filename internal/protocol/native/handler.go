@@ -102,6 +102,7 @@ type Handler struct {
 	hurry   *time.Timer
 	session atomic.Pointer[hub.Session]
 	heart   atomic.Bool // a heartbeat is due
+	greeted uint64      // the time that welcome told, in Unix milliseconds
 
 	receiving sync.Mutex
 	posts     atomic.Int32 // requests beside the stream that wait for receiving, or have it
@@ -272,7 +273,8 @@ func (h *Handler) welcome(ref json.RawMessage, s *hub.Session) []byte {
 	if client := s.Grant().Client; client != "" {
 		w.str("client", client)
 	}
-	w.num("time", uint64(time.Now().UnixMilli())).num("heartbeat", uint64(wire.Heartbeat.Milliseconds()))
+	h.greeted = uint64(time.Now().UnixMilli())
+	w.num("time", h.greeted).num("heartbeat", uint64(wire.Heartbeat.Milliseconds()))
 	w.key("backoff")
 	w.object(func(o *writer) {
 		o.num("min", uint64(h.MinBackoff().Milliseconds())).num("max", uint64(backoffMax.Milliseconds()))

@@ -58,6 +58,9 @@ func (p *Protocol) Send(body []byte) *hub.Error {
 	if !found || subtle.ConstantTimeCompare([]byte(h.session.Load().Key()), []byte(f.SessionKey)) != 1 {
 		return hub.Errorf(hub.CodeNotFound, "there is no such session here: it has ended, or it is not one of a stream; connect anew")
 	}
+	if f.Time != nil && *f.Time != h.greeted {
+		return hub.Errorf(hub.CodeNotFound, "this was meant for an earlier connection of the session; nothing of it was done")
+	}
 	return h.post(frames[1:])
 }
 

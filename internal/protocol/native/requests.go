@@ -14,6 +14,8 @@ type request struct {
 	h *Handler
 	s *hub.Session
 	n int // bytes reserved
+	// strict: it is one of those that open a connection which must not be half a one.
+	strict bool
 }
 
 // requests says what to do with each type of frame after connect.
@@ -50,7 +52,7 @@ func (h *Handler) handle(f *frame, n int) {
 	if s.Reserve(n) != nil {
 		return
 	}
-	r := &request{frame: f, h: h, s: s, n: n}
+	r := &request{frame: f, h: h, s: s, n: n, strict: h.strict}
 	if err := do(r); err != nil {
 		r.fail(f.Channel, err)
 	}
@@ -70,7 +72,7 @@ func (r *request) reply(frame []byte) {
 
 // fail answers the request with an error, also if it has no ref.
 func (r *request) fail(channel string, err error) {
-	if r.h.strict {
+	if r.strict {
 		shown, _ := hub.Show(err)
 		r.s.Release(r.n)
 		r.s.End(shown)
@@ -139,7 +141,7 @@ func (r *request) subscribeAll(from hub.From) error {
 		if r.s.Reserve(0) != nil {
 			break // the session has ended
 		}
-		one := &request{frame: &frame{Type: r.Type, Channel: channel, Presence: at.Presence || r.Presence}, h: r.h, s: r.s}
+		one := &request{frame: &frame{Type: r.Type, Channel: channel, Presence: at.Presence || r.Presence}, h: r.h, s: r.s, strict: r.strict}
 		if err := one.follow(hub.From{After: &at.Position, Version: at.Version}, true); err != nil {
 			one.fail(channel, err)
 		}
