@@ -15,12 +15,14 @@ const (
 	preflightAge = "7200"
 )
 
-// cors says whether the page that a request comes from may read the answer (the CORS protocol of the Fetch standard). It stands before everything else, so that errors
-// can be read too.
-func (a *api) cors(w http.ResponseWriter, r *http.Request) {
+// cors stands before everything else, so that errors can be read too.
+func (a *api) cors(w http.ResponseWriter, r *http.Request) { Share(w, r, a.allowOrigin(r)) }
+
+// Share says whether the page that a request comes from may read the answer (the CORS protocol of the Fetch standard).
+func Share(w http.ResponseWriter, r *http.Request, allowed bool) {
 	h := w.Header()
 	h.Add("Vary", "Origin")
-	if origin := r.Header.Get("Origin"); origin != "" && a.allowOrigin(r) {
+	if origin := r.Header.Get("Origin"); origin != "" && allowed {
 		h.Set("Access-Control-Allow-Origin", origin)
 		h.Set("Access-Control-Allow-Credentials", "true")
 		h.Set("Access-Control-Expose-Headers", exposeHeaders)

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/snoserver/sno/internal/api"
 	"github.com/snoserver/sno/internal/body"
 	"github.com/snoserver/sno/internal/hub"
 	"github.com/snoserver/sno/internal/problem"
@@ -83,7 +84,9 @@ func lasting(route string) bool {
 func (t *transports) answer(h func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		err := error(hub.Errorf(hub.CodeBadOrigin, "this page's origin may not connect; add it to the server's origins"))
-		if t.s.allowed(r) {
+		allowed := t.s.allowed(r)
+		api.Share(w, r, allowed)
+		if allowed {
 			err = h(w, r)
 		}
 		if err == nil {
