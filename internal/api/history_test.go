@@ -150,15 +150,19 @@ func TestPresence(t *testing.T) {
 }
 
 func FuzzQuery(f *testing.F) {
-	for _, s := range []string{"after=k3x9:1207&limit=10", "before=1207", "last=10", "since=2d", "since=2026-11-22T11:20:00+02:00", "limit=%zz", "after=a:b:1"} {
+	for _, s := range []string{"after=k3x9:1207&limit=10", "before=1207", "last=10", "since=2d", "since=2026-11-22T11:20:00+02:00", "limit=%zz", "after=a:b:1", "after=a:1&wait=25", "wait=56"} {
 		f.Add(s)
 	}
 	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	f.Fuzz(func(t *testing.T, raw string) {
-		params, err := parameters(raw, "after", "before", "last", "since", "limit")
+		params, err := parameters(raw, "after", "before", "last", "since", "limit", "wait")
 		var q hub.Query
 		if err == nil {
 			q, err = parseQuery(params, now)
+		}
+		var wait time.Duration
+		if err == nil {
+			wait, err = parseWait(params)
 		}
 		if err != nil {
 			if e, ok := errors.AsType[*hub.Error](err); !ok || len(e.Text) > 600 {
@@ -172,8 +176,9 @@ func FuzzQuery(f *testing.F) {
 				ways++
 			}
 		}
-		if ways > 1 || q.Limit < 1 || q.Limit > maxLimit || q.Before > hub.MaxOffset || q.After != nil && (q.After.Epoch == "" || q.After.Offset > hub.MaxOffset) || !reflect.DeepEqual(q.Keep, hub.Retention{}) {
-			t.Fatalf("%q gives %+v", raw, q)
+		if ways > 1 || q.Limit < 1 || q.Limit > maxLimit || q.Before > hub.MaxOffset || q.After != nil && (q.After.Epoch == "" || q.After.Offset > hub.MaxOffset) || !reflect.DeepEqual(q.Keep, hub.Retention{}) ||
+			wait < 0 || wait > maxWait || wait > 0 && q.After == nil {
+			t.Fatalf("%q gives %+v, wait %v", raw, q, wait)
 		}
 	})
 }

@@ -11,7 +11,7 @@
 //
 // A message's way: Hub.Publish → Log.Append → (durable) Hub.Deliver → tail → fanout marks sessions → Session.Pull.
 //
-// Lock order: revoked.loading before all others; revocations.mu and revoked.mu last. Session.mu → shard.mu, live.subsMu → Session.readyMu; Session.mu → live.mu; Session.mu → presence → shard.mu; fanout.mu last. Nothing
+// Lock order: Session.mu → revoked.loading → revoked.mu, revocations.mu; Session.mu → shard.mu, live.subsMu → Session.readyMu; Session.mu → live.mu; Session.mu → presence → shard.mu; fanout.mu last. Nothing
 // blocks under a lock: the log is read and appended to without any, and what is called under one (Session.wake) does not block.
 //
 // The package knows no protocol and no transport, and imports the standard library only.
