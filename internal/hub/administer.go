@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -135,14 +136,14 @@ func (s *Session) matches(app string, f SessionFilter) bool {
 	if s.grant.App != app || f.Client != "" && s.grant.Client != f.Client {
 		return false
 	}
-	return f.Channel == "" || s.subs[f.Channel] != nil
+	return f.Channel == "" || s.subs.get(f.Channel) != nil
 }
 
 func (s *Session) info() SessionInfo {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i := SessionInfo{ID: s.id, Client: s.grant.Client, Transport: s.client.Transport, Address: s.client.Address, Started: s.started, Subscriptions: len(s.subs)}
-	for _, u := range s.subs {
+	i := SessionInfo{ID: s.id, Client: s.grant.Client, Transport: s.client.Transport, Address: s.client.Address, Started: time.UnixMilli(s.started), Subscriptions: len(s.subs.list)}
+	for _, u := range s.subs.list {
 		if l := u.lag(); l.compare(i.Lag) > 0 {
 			i.Lag = l
 		}
@@ -153,11 +154,11 @@ func (s *Session) info() SessionInfo {
 func (s *Session) subscriptions() []SubscriptionInfo {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all := make([]SubscriptionInfo, 0, len(s.subs))
-	for _, name := range slices.Sorted(maps.Keys(s.subs)) {
-		u := s.subs[name]
-		all = append(all, SubscriptionInfo{Channel: name, Cursor: u.cursor(), Lag: u.lag()})
+	all := make([]SubscriptionInfo, 0, len(s.subs.list))
+	for _, u := range s.subs.list {
+		all = append(all, SubscriptionInfo{Channel: u.live.channel.Name, Cursor: u.cursor(), Lag: u.lag()})
 	}
+	slices.SortFunc(all, func(a, b SubscriptionInfo) int { return strings.Compare(a.Channel, b.Channel) })
 	return all
 }
 

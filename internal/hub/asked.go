@@ -96,7 +96,7 @@ func (h *Hub) subscribable(g *Grant, name string, presence bool) (Channel, *Rule
 }
 
 func (s *Session) ask(g *Grant, name string) error {
-	got, err := g.Ask(s.ctx, s.id, name)
+	got, err := g.Ask(s.Context(), s.id, name)
 	if err != nil {
 		return err
 	}

@@ -92,9 +92,7 @@ func (h *Hub) channelInfo(ctx context.Context, ch Channel, rule *Rule) (info Cha
 		info.Members = c.Count(ch)
 	}
 	if l := h.registry.find(ch); l != nil {
-		l.subsMu.Lock()
-		info.Subscribers = len(l.subs)
-		l.subsMu.Unlock()
+		info.Subscribers = l.followers()
 	}
 	return info, nil
 }

@@ -61,7 +61,9 @@ type Hub struct {
 	limits   atomic.Pointer[Limits]
 	apps     atomic.Pointer[map[string]*App]
 	registry *registry
-	fan      *fanout
+	lanes    lanes
+	// delivered is Deliver's, whose calls do not overlap.
+	delivered []*live
 
 	revocations *revocations
 	looking     atomic.Bool    // lookAtGrants is about to begin
@@ -76,13 +78,16 @@ type Hub struct {
 
 // New opens the log and starts the hub.
 func New(o Options) (*Hub, error) {
-	h := &Hub{logger: o.Logger, meter: o.Meter, started: time.Now(), registry: newRegistry(), fan: newFanout(), sessions: map[string]*Session{}, revocations: newRevocations(), refusing: make(chan struct{})}
+	h := &Hub{logger: o.Logger, meter: o.Meter, started: time.Now(), registry: newRegistry(), sessions: map[string]*Session{}, revocations: newRevocations(), refusing: make(chan struct{})}
 	if h.logger == nil {
 		h.logger = slog.New(slog.DiscardHandler)
 	}
 	if h.meter == nil {
 		h.meter = noMeter{}
 	}
+	own := newLane(0, nil, h)
+	own.start()
+	h.lanes.all.Store(&[]*lane{own})
 	h.SetLimits(o.Limits)
 	h.apps.Store(&map[string]*App{})
 	if o.Presence == nil {
@@ -95,7 +100,7 @@ func New(o Options) (*Hub, error) {
 	h.presence = o.Presence(h.presenceChanged)
 	log, err := o.Open(h)
 	if err != nil {
-		h.fan.close()
+		h.lanes.list()[0].stop()
 		return nil, err
 	}
 	h.log = log
@@ -193,9 +198,7 @@ func (h *Hub) Members(g *Grant, name string) ([]Member, uint64, error) {
 func (h *Hub) presenceChanged(ch Channel) {
 	if l := h.registry.find(ch); l != nil {
 		l.presence.Add(1)
-		if !l.dirty.Swap(true) {
-			h.fan.add([]*live{l}, 0)
-		}
+		h.changed([]*live{l}, 0)
 	}
 }
 
@@ -235,6 +238,6 @@ func (h *Hub) Close() error {
 	h.Sessions(func(s *Session) { s.Close(0) })
 	err := h.log.Close()
 	h.work.Wait() // nothing of the log begins more
-	h.fan.close()
+	h.lanes.list()[0].stop()
 	return err
 }

@@ -1,7 +1,6 @@
 package hub
 
 import (
-	"context"
 	"hash/maphash"
 	"sync"
 	"sync/atomic"
@@ -17,22 +16,23 @@ type live struct {
 	tail tail
 
 	subsMu sync.Mutex
-	subs   []*subscription // each knows its slot
-	news   chan struct{}   // closed when there is something new, if anybody waits for that
+	groups [][]*subscription // by the index of the lane of their session; each knows its slot
+	news   chan struct{}     // closed when there is something new, if anybody waits for that
 
-	dirty    atomic.Bool   // waits to be fanned out
+	lanes    atomic.Uint64 // the bits of the lanes that have a subscription here, and of lane 0 while anybody waits for news; changed under subsMu
+	queued   atomic.Uint64 // the bits of the lanes that are to look here
 	presence atomic.Uint64 // counts changes of presence, so that cursors see at a glance whether to ask
 }
 
 // start makes sure that the tail is known, asking the log if need be.
-func (l *live) start(ctx context.Context, log Log) error {
+func (l *live) start(s *Session, log Log) error {
 	l.mu.RLock()
 	known := l.tail.known
 	l.mu.RUnlock()
 	if known {
 		return nil
 	}
-	head, err := log.Head(ctx, l.channel, l.rule.Load().Keep)
+	head, err := log.Head(s.Context(), l.channel, l.rule.Load().Keep)
 	if err != nil {
 		return err
 	}
@@ -47,20 +47,48 @@ func (l *live) know(head Position) {
 }
 
 func (l *live) join(u *subscription) {
+	of := u.session.lane
 	l.subsMu.Lock()
-	u.slot = len(l.subs)
-	l.subs = append(l.subs, u)
-	l.subsMu.Unlock()
+	defer l.subsMu.Unlock()
+	i := of.index()
+	for len(l.groups) <= i {
+		l.groups = append(l.groups, nil)
+	}
+	u.slot = int32(len(l.groups[i]))
+	l.groups[i] = append(l.groups[i], u)
+	l.lanes.Or(of.bit)
 }
 
 func (l *live) leave(u *subscription) {
+	of := u.session.lane
 	l.subsMu.Lock()
-	last := len(l.subs) - 1
-	l.subs[u.slot] = l.subs[last]
-	l.subs[u.slot].slot = u.slot
-	l.subs[last] = nil
-	l.subs = l.subs[:last]
-	l.subsMu.Unlock()
+	defer l.subsMu.Unlock()
+	group := &l.groups[of.index()]
+	last := len(*group) - 1
+	(*group)[u.slot] = (*group)[last]
+	(*group)[u.slot].slot = u.slot
+	(*group)[last] = nil
+	if *group = (*group)[:last]; last == 0 && (of.host != nil || l.news == nil) {
+		l.lanes.And(^of.bit)
+	}
+}
+
+// group is the subscriptions of the sessions of a lane. Called with subsMu held.
+func (l *live) group(of *lane) []*subscription {
+	if i := of.index(); i < len(l.groups) {
+		return l.groups[i]
+	}
+	return nil
+}
+
+// followers is how many subscriptions there are.
+func (l *live) followers() (n int) {
+	l.subsMu.Lock()
+	defer l.subsMu.Unlock()
+	for _, g := range l.groups {
+		n += len(g)
+	}
+	return n
 }
 
 const shardCount = 64

@@ -53,8 +53,8 @@ func (t *tally) add(m *Message, began instant) {
 	t.newest = m.accepted
 }
 
-// tell hands the tally to the meter, and begins another.
-func (h *Hub) tell(t *tally) {
+// tell hands the tally to the meter.
+func (t *tally) tell(h *Hub) {
 	if t.messages == 0 {
 		return
 	}
@@ -64,7 +64,6 @@ func (h *Hub) tell(t *tally) {
 		p.Oldest, p.Newest = time.Duration(now-t.oldest), time.Duration(now-t.newest)
 	}
 	h.meter.Pulled(p)
-	*t = tally{}
 }
 
 // metered has the meter told of the results, before done gets them.

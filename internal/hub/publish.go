@@ -129,8 +129,9 @@ func withEphemeral(entries []Entry, stored []Result) []Result {
 }
 
 func (h *Hub) deliverEphemeral(m *Message) {
-	if l := h.registry.find(m.Channel); l != nil && l.take(m) {
-		h.fan.add([]*live{l}, 0)
+	if l := h.registry.find(m.Channel); l != nil {
+		l.take(m)
+		h.changed([]*live{l}, 0)
 	}
 }
 

@@ -54,106 +54,140 @@ type Detail struct {
 }
 
 // Pull appends to dst what the session gets next, in order, until about budget bytes are taken or nothing is left. more says
-// that there is more at once; otherwise wake will be called when there is. It reads the log for cursors that are behind, so it may wait for the disk.
+// that there is more at once; otherwise the session's transport is woken when there is. It reads the log for cursors that are behind, so it may wait for the disk.
 func (s *Session) Pull(dst []Event, budget int) (events []Event, more bool) {
+	events, more, _ = s.pull(dst, budget, true)
+	return events, more
+}
+
+// PullNow is Pull that waits for nothing. wait says that the log has to be read: call Pull.
+func (s *Session) PullNow(dst []Event, budget int) (events []Event, more, wait bool) {
+	return s.pull(dst, budget, false)
+}
+
+func (s *Session) pull(dst []Event, budget int, wait bool) (events []Event, more, waits bool) {
 	s.woken.Store(false)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	dst, budget = s.pullNotices(dst, budget)
-	if budget <= 0 {
-		return dst, true
+	p := pull{s: s, budget: budget, wait: wait, events: dst}
+	p.notices()
+	if p.budget <= 0 {
+		return p.events, true, false
 	}
 	if s.leaving != nil {
 		// What is there already goes before the end, for once: who is sent away in order has not missed it.
-		defer func() { events, more = append(events, *s.leaving), false }()
+		defer func() {
+			if !waits {
+				events, more = append(events, *s.leaving), false
+			}
+		}()
 	}
 	// The watermark is read before the marks are taken: whatever is up to it has been marked.
-	hold := s.hub.fan.watermark.Load()
-	s.gather()
-	dst, budget = s.pullPresence(dst, budget)
-	dst, more = s.merge(dst, budget, hold)
-	s.hub.tell(&s.tally)
-	return dst, more || len(s.due) > 0 || len(s.notices) > 0
+	p.hold = s.lane.watermark.Load()
+	p.gather()
+	p.presence()
+	if !p.waits {
+		more = p.merge()
+	}
+	p.tally.tell(s.hub)
+	return p.events, more || p.waits || len(s.due) > 0 || len(s.notices) > 0, p.waits
 }
 
-func (s *Session) pullNotices(dst []Event, budget int) ([]Event, int) {
-	taken := 0
-	for ; taken < len(s.notices) && budget > 0; taken++ {
+// pull is one Pull.
+type pull struct {
+	s      *Session
+	budget int
+	wait   bool // it may
+	hold   uint64
+	events []Event
+	waits  bool // it would have to
+	tally  tally
+}
+
+func (p *pull) notices() {
+	s, taken := p.s, 0
+	for ; taken < len(s.notices) && p.budget > 0; taken++ {
 		e := s.notices[taken]
 		s.notices[taken] = Event{}
-		budget -= messageOverhead
+		p.budget -= messageOverhead
 		if e.Kind == EventAnswer {
 			s.release(e.Detail.size)
-			budget -= e.Detail.size
+			p.budget -= e.Detail.size
 		}
 		if e.Kind == EventEnd && e.Detail.Err.Code == CodeGoaway && !s.closed {
 			s.leaving = &e
 			continue
 		}
-		dst = append(dst, e)
+		p.events = append(p.events, e)
 	}
 	if s.notices = s.notices[taken:]; len(s.notices) == 0 {
 		s.notices = nil
 	}
-	return dst, budget
 }
 
 // gather makes the ready subscriptions active. The mark is taken off before the tail is looked at: what comes after that marks again.
-func (s *Session) gather() {
-	s.readyMu.Lock()
-	ready := s.ready
-	s.ready = nil
-	s.readyMu.Unlock()
-	for _, u := range ready {
+func (p *pull) gather() {
+	s := p.s
+	for u := s.ready.Swap(nil); u != nil; {
+		next := u.after
+		u.after = nil
 		u.marked.Store(false)
 		if u.presence && !u.due && !u.gone {
 			u.due = true
 			s.due = append(s.due, u)
 		}
-		if !u.active && s.refill(u) {
+		if !u.active && p.refill(u) {
 			u.active = true
 			heap.Push(&s.active, u)
 		}
+		u = next
 	}
 }
 
 // merge emits the messages of the active subscriptions, lowest offset first, up to hold. Each active one has something to emit, so that the lowest is known.
-func (s *Session) merge(dst []Event, budget int, hold uint64) (events []Event, more bool) {
+func (p *pull) merge() (more bool) {
+	s := p.s
 	for len(s.active) > 0 {
 		u := s.active[0]
 		if !u.gone {
-			if budget <= 0 {
-				return dst, true
+			if p.budget <= 0 {
+				return true
 			}
-			if u.nextOffset() > hold {
-				s.hub.fan.await(s, hold)
-				return dst, false
+			if u.nextOffset() > p.hold {
+				s.lane.await(s, p.hold)
+				return false
 			}
-			var e Event
-			e, budget = u.emit(budget)
-			dst = append(dst, e)
+			e := u.emit()
+			p.events = append(p.events, e)
+			p.budget -= messageOverhead
+			if e.Message != nil {
+				p.budget -= e.Message.Size() - messageOverhead
+			}
 			if e.Kind == EventMessage {
-				s.tally.add(e.Message, u.began)
+				p.tally.add(e.Message, u.began)
 			}
 		}
-		if s.refill(u) {
+		if p.refill(u) {
 			heap.Fix(&s.active, 0)
 		} else {
 			u.active = false
 			heap.Pop(&s.active)
 		}
+		if p.waits {
+			return true
+		}
 	}
-	return dst, false
+	return false
 }
 
 // emit takes what u has next: a reset or a message.
-func (u *subscription) emit(budget int) (Event, int) {
+func (u *subscription) emit() Event {
 	name := u.live.channel.Name
 	if u.reset != "" {
 		e := Event{Kind: EventReset, Channel: name, Detail: &Detail{Reset: u.reset, Position: u.pos}}
 		u.session.hub.meter.Reset(u.reset)
 		u.reset = ""
-		return e, budget - messageOverhead
+		return e
 	}
 	m := u.buf[0]
 	u.buf[0] = nil
@@ -165,15 +199,21 @@ func (u *subscription) emit(budget int) (Event, int) {
 	if m.Exclude == u.session.id {
 		e.Kind = EventSkip
 	}
-	return e, budget - m.Size()
+	return e
 }
 
-// refill reports whether u has something to emit, after taking more from the tail or the log if it had not.
-func (s *Session) refill(u *subscription) bool {
+// refill reports whether u has something to emit, after taking more from the tail or the log if it had not. One that needs the log and may not wait stays marked.
+func (p *pull) refill(u *subscription) bool {
+	s := p.s
 	most := max(1, runMessages/(1+len(s.active)))
 	for !u.gone && u.reset == "" && len(u.buf) == 0 {
 		if !u.fill(most) {
 			return len(u.buf) > 0
+		}
+		if !p.wait {
+			p.waits = true
+			u.mark()
+			return false
 		}
 		if err := s.readLog(u, most); err != nil {
 			s.fail(u, err)
@@ -190,8 +230,9 @@ func (s *Session) readLog(u *subscription, most int) error {
 	if rule.Deliver == DeliverLatest {
 		q = Query{Last: 1, Limit: 1, Keep: rule.Keep}
 	}
+	ctx := s.context()
 	s.mu.Unlock()
-	page, err := s.hub.log.Read(s.ctx, u.live.channel, q)
+	page, err := s.hub.log.Read(ctx, u.live.channel, q)
 	s.mu.Lock()
 	if err != nil || u.gone {
 		return err
@@ -213,24 +254,23 @@ func (s *Session) fail(u *subscription, err error) {
 	s.note(Event{Kind: EventUnsubscribed, Channel: u.live.channel.Name, Detail: &Detail{Err: shown}})
 }
 
-// pullPresence emits what has changed among the members of channels whose presence is followed.
-func (s *Session) pullPresence(dst []Event, budget int) ([]Event, int) {
-	taken := 0
-	for ; taken < len(s.due) && budget > 0; taken++ {
+// presence emits what has changed among the members of channels whose presence is followed.
+func (p *pull) presence() {
+	s, taken := p.s, 0
+	for ; taken < len(s.due) && p.budget > 0; taken++ {
 		u := s.due[taken]
 		s.due[taken] = nil
 		u.due = false
 		if seen := u.live.presence.Load(); !u.gone && (!u.checked || seen != u.seen) {
 			u.checked, u.seen = true, seen
-			before := len(dst)
-			dst = u.appendPresence(dst, s.hub.presence)
-			budget -= messageOverhead * (len(dst) - before)
+			before := len(p.events)
+			p.events = u.appendPresence(p.events, s.hub.presence)
+			p.budget -= messageOverhead * (len(p.events) - before)
 		}
 	}
 	if s.due = s.due[taken:]; len(s.due) == 0 {
 		s.due = nil
 	}
-	return dst, budget
 }
 
 func (u *subscription) appendPresence(dst []Event, p Presence) []Event {

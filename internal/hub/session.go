@@ -24,34 +24,60 @@ const (
 type Session struct {
 	id      string
 	hub     *Hub
+	lane    *lane
 	client  SessionOptions
-	started time.Time
-	// wake tells the transport that Pull has something. It must not block and may be called from anywhere, also under s.mu.
-	wake  func()
-	woken atomic.Bool
-	ctx   context.Context // ends with the session
-	end   context.CancelFunc
+	started int64 // Unix milliseconds
+	// waker tells the transport that Pull has something. It may be called from anywhere, also under s.mu.
+	waker   Waker
+	drainer Drainer                      // nil: the session's lane wakes
+	woken   atomic.Bool                  // until the next Pull
+	called  bool                         // is in lane.sessions; the lane's goroutine's own
+	ready   atomic.Pointer[subscription] // marked since the last Pull; linked by after
 
 	mu          sync.Mutex
+	ctx         *sessionContext // nil: nobody has asked for it
 	grant       *Grant
 	expiry      *time.Timer
-	subs        map[string]*subscription
+	subs        subscriptions
 	members     map[memberKey]struct{}
-	notices     []Event // answers and notices, before messages
-	outstanding int     // requests reserved and not yet answered to the socket
-	bytes       int     // of those
-	room        chan struct{}
+	notices     []Event       // answers and notices, before messages
+	outstanding int32         // requests reserved and not yet answered to the socket
+	bytes       int           // of those
+	room        chan struct{} // nil: nobody has waited for it
 	closed      bool
 	leaving     *Event // the end, when it is next
 	why         *Error // the first that End was given
 
-	readyMu sync.Mutex
-	ready   []*subscription // marked since the last Pull; at most one entry a subscription
-
 	// Pull's, under mu: subscriptions with something to emit, and those whose members are to be looked at.
 	active byOffset
 	due    []*subscription
-	tally  tally
+}
+
+// Waker is the transport of a session.
+type Waker interface {
+	// Wake tells that Pull may have something. It must not block and may be called from anywhere.
+	Wake()
+}
+
+// WakeFunc is a Waker.
+type WakeFunc func()
+
+// Wake implements Waker.
+func (f WakeFunc) Wake() { f() }
+
+// Drainer is a transport that has a lane: a goroutine that takes what its sessions get.
+type Drainer interface {
+	Waker
+	// Lane is whose goroutine it is.
+	Lane() Lane
+	// Drain takes what there is, now. It is called by that goroutine only.
+	Drain()
+}
+
+// sessionContext ends with the session.
+type sessionContext struct {
+	context.Context
+	cancel context.CancelFunc
 }
 
 type memberKey struct {
@@ -78,17 +104,19 @@ func sessionID(g *Grant, key string) string {
 	return base32.StdEncoding.EncodeToString(sum[:])[:26]
 }
 
-// NewSession starts a session. wake is called whenever Pull may have something new; it must not block. A session of the same key that is still there is
-// replaced: it ends, and its members stay members.
-func (h *Hub) NewSession(g *Grant, o SessionOptions, wake func()) *Session {
+// NewSession starts a session. A session of the same key that is still there is replaced: it ends, and its members stay members.
+func (h *Hub) NewSession(g *Grant, o SessionOptions, transport Waker) *Session {
 	if o.Key == "" {
 		o.Key = rand.Text()
 	}
-	s := &Session{
-		id: sessionID(g, o.Key), hub: h, client: o, started: time.Now(), wake: wake, grant: g.forSession(nil),
-		subs: map[string]*subscription{}, members: map[memberKey]struct{}{}, room: make(chan struct{}, 1),
+	s := &Session{id: sessionID(g, o.Key), hub: h, client: o, started: time.Now().UnixMilli(), waker: transport, grant: g.forSession(nil)}
+	if d, ok := transport.(Drainer); ok {
+		if s.lane = h.lane(d.Lane()); s.lane.host != nil {
+			s.drainer = d
+		}
+	} else {
+		s.lane = h.lane(nil)
 	}
-	s.ctx, s.end = context.WithCancel(context.Background())
 	s.mu.Lock()
 	s.watchExpiry()
 	s.mu.Unlock()
@@ -122,7 +150,7 @@ func (s *Session) Transport() string { return s.client.Transport }
 func (s *Session) Address() string { return s.client.Address }
 
 // Started is when the session began.
-func (s *Session) Started() time.Time { return s.started }
+func (s *Session) Started() time.Time { return time.UnixMilli(s.started) }
 
 // Grant returns what the session may do just now.
 func (s *Session) Grant() *Grant {
@@ -132,12 +160,28 @@ func (s *Session) Grant() *Grant {
 }
 
 // Context ends with the session.
-func (s *Session) Context() context.Context { return s.ctx }
+func (s *Session) Context() context.Context {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.context()
+}
+
+// context is Context with mu held. Most sessions never need one, and it costs as much as all else of an idle session.
+func (s *Session) context() context.Context {
+	if s.ctx == nil {
+		ctx, cancel := context.WithCancel(context.Background())
+		s.ctx = &sessionContext{ctx, cancel}
+		if s.closed {
+			cancel()
+		}
+	}
+	return s.ctx
+}
 
 // Wake tells the transport to Pull, once until it does.
 func (s *Session) Wake() {
 	if !s.woken.Swap(true) {
-		s.wake()
+		s.waker.Wake()
 	}
 }
 
@@ -151,10 +195,10 @@ func (s *Session) SetGrant(g *Grant) error {
 	old := s.grant
 	s.grant = g.forSession(old)
 	s.watchExpiry()
-	for name, u := range s.subs {
+	for _, u := range slices.Clone(s.subs.list) {
 		if err := s.allowed(u); err != nil {
 			s.drop(u)
-			s.note(Event{Kind: EventUnsubscribed, Channel: name, Detail: &Detail{Err: err}})
+			s.note(Event{Kind: EventUnsubscribed, Channel: u.live.channel.Name, Detail: &Detail{Err: err}})
 		}
 	}
 	for m := range s.members {
@@ -221,10 +265,14 @@ func (s *Session) Reserve(n int) error {
 			s.mu.Unlock()
 			return nil
 		}
+		if s.room == nil {
+			s.room = make(chan struct{}, 1)
+		}
+		room, over := s.room, s.context().Done()
 		s.mu.Unlock()
 		select {
-		case <-s.room:
-		case <-s.ctx.Done():
+		case <-room:
+		case <-over:
 		}
 	}
 }
@@ -256,7 +304,7 @@ func (s *Session) release(n int) {
 	s.outstanding--
 	s.bytes -= n
 	select {
-	case s.room <- struct{}{}:
+	case s.room <- struct{}{}: // never while it is nil
 	default:
 	}
 }
@@ -315,6 +363,9 @@ func (s *Session) Enter(name, member string, data []byte) error {
 	if err := s.hub.presence.Enter(ch, s.id, Member{ID: key.id, Data: data}); err != nil {
 		return err
 	}
+	if s.members == nil {
+		s.members = map[memberKey]struct{}{}
+	}
 	s.members[key] = struct{}{}
 	return nil
 }
@@ -365,12 +416,14 @@ func (s *Session) Close(lastHeard int64) {
 	}
 	s.closed = true
 	s.watchExpiry()
-	for _, u := range s.subs {
+	for _, u := range slices.Clone(s.subs.list) {
 		s.drop(u)
+	}
+	if s.ctx != nil {
+		s.ctx.cancel()
 	}
 	why := s.why
 	s.mu.Unlock()
-	s.end()
 	s.tellEnd(why)
 	s.hub.mu.Lock()
 	last := s.hub.sessions[s.id] == s // nobody has replaced it

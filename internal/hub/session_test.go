@@ -80,12 +80,12 @@ func connect(t testing.TB, h *hub.Hub, g *hub.Grant) *client {
 
 func connectAs(t testing.TB, h *hub.Hub, g *hub.Grant, o hub.SessionOptions) *client {
 	c := &client{wake: make(chan struct{}, 1)}
-	c.Session = h.NewSession(g, o, func() {
+	c.Session = h.NewSession(g, o, hub.WakeFunc(func() {
 		select {
 		case c.wake <- struct{}{}:
 		default:
 		}
-	})
+	}))
 	t.Cleanup(func() { c.Close(0) })
 	return c
 }

@@ -12,7 +12,7 @@ import (
 func (s *Session) tellBegin() { s.write(slog.LevelDebug, "a session begins") }
 
 func (s *Session) tellEnd(why *Error) {
-	lasted := slog.Duration("lasted", time.Since(s.started))
+	lasted := slog.Duration("lasted", time.Since(s.Started()).Round(time.Millisecond))
 	if why == nil {
 		s.write(slog.LevelDebug, "a session ends", lasted)
 		return

@@ -58,7 +58,7 @@ func (h *Hub) someSessions(most int) (some []*Session, total int) {
 func (s *Session) lag(most int) (largest Lag, cursors int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, u := range s.subs {
+	for _, u := range s.subs.list {
 		if cursors == most {
 			break
 		}

@@ -18,11 +18,13 @@ type subscription struct {
 	live     *live
 	presence bool
 	began    instant
-	slot     int // in live.subs; guarded by live.subsMu
+	slot     int32 // in its group of live; guarded by live.subsMu
 
-	marked atomic.Bool // is in session.ready
+	marked atomic.Bool   // is in session.ready
+	after  *subscription // the next there; whoever has taken marked off owns it
 
 	// The rest is guarded by session.mu.
+	place    int32 // in session.subs
 	gone     bool
 	active   bool     // is in session.active
 	pos      Position // of the last message sent
@@ -73,7 +75,7 @@ func (s *Session) Subscribe(name string, from From, presence bool, n int, made f
 // place sets where u begins.
 func (s *Session) place(u *subscription, from From) error {
 	l := u.live
-	if err := l.start(s.ctx, s.hub.log); err != nil {
+	if err := l.start(s, s.hub.log); err != nil {
 		return err
 	}
 	u.behind = true
@@ -81,7 +83,7 @@ func (s *Session) place(u *subscription, from From) error {
 	case from.After != nil:
 		u.read = *from.After
 	case from.Last > 0 || !from.Since.IsZero():
-		page, err := s.hub.log.Read(s.ctx, l.channel, Query{Last: from.Last, Since: from.Since, Limit: 1, Keep: l.rule.Load().Keep})
+		page, err := s.hub.log.Read(s.Context(), l.channel, Query{Last: from.Last, Since: from.Since, Limit: 1, Keep: l.rule.Load().Keep})
 		if err != nil {
 			return err
 		}
@@ -100,12 +102,12 @@ func (s *Session) add(u *subscription, n int, made func(Position, Deliver) (any,
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	name := u.live.channel.Name
-	old := s.subs[name]
+	old := s.subs.get(name)
 	switch {
 	case s.closed:
 		return Errorf(CodeUnavailable, "the session has ended")
-	case old == nil && len(s.subs) >= s.maxSubscriptions():
-		return Errorf(CodeLimit, "this session has %d subscriptions; the limit is %d", len(s.subs), s.maxSubscriptions())
+	case old == nil && len(s.subs.list) >= s.maxSubscriptions():
+		return Errorf(CodeLimit, "this session has %d subscriptions; the limit is %d", len(s.subs.list), s.maxSubscriptions())
 	}
 	// The grant may have been replaced since it was asked.
 	if err := s.allowed(u); err != nil {
@@ -114,7 +116,7 @@ func (s *Session) add(u *subscription, n int, made func(Position, Deliver) (any,
 	if old != nil {
 		s.drop(old)
 	}
-	s.subs[name] = u
+	s.subs.add(u)
 	answer, size := made(u.pos, u.live.rule.Load().Deliver)
 	s.bytes += size - n
 	s.note(Event{Kind: EventAnswer, Channel: name, Detail: &Detail{Answer: answer, size: size}})
@@ -136,7 +138,7 @@ func (s *Session) maxSubscriptions() int {
 func (s *Session) Unsubscribe(name string, n int, answer any, size int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	u := s.subs[name]
+	u := s.subs.get(name)
 	if u == nil {
 		return Errorf(CodeNotSubscribed, "this session is not subscribed to %q", clip(name))
 	}
@@ -152,18 +154,16 @@ func (s *Session) drop(u *subscription) {
 	u.buf = nil
 	u.live.leave(u)
 	s.hub.registry.release(u.live)
-	if name := u.live.channel.Name; s.subs[name] == u {
-		delete(s.subs, name)
-	}
+	s.subs.remove(u)
 }
 
 // Cursors returns the cursor of each subscription: behind the last message, and the last of its members, that Pull has returned.
 func (s *Session) Cursors() map[string]Cursor {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all := make(map[string]Cursor, len(s.subs))
-	for name, u := range s.subs {
-		all[name] = u.cursor()
+	all := make(map[string]Cursor, len(s.subs.list))
+	for _, u := range s.subs.list {
+		all[u.live.channel.Name] = u.cursor()
 	}
 	return all
 }
@@ -177,11 +177,13 @@ func (u *subscription) mark() bool {
 	if u.marked.Swap(true) {
 		return false
 	}
-	s := u.session
-	s.readyMu.Lock()
-	s.ready = append(s.ready, u)
-	s.readyMu.Unlock()
-	return true
+	ready := &u.session.ready
+	for {
+		u.after = ready.Load()
+		if ready.CompareAndSwap(u.after, u) {
+			return true
+		}
+	}
 }
 
 // fill takes the next run of messages from the tail. It reports whether the log has to be read first. Called with session.mu held.
@@ -245,5 +247,55 @@ func (u *subscription) accept(p Page) {
 	// A cursor behind which the log keeps nothing is as good as the head.
 	if len(u.buf) == 0 {
 		u.read = p.Head
+	}
+}
+
+// subscriptions are those of a session. Most have a few, for which a map would cost more than all else.
+type subscriptions struct {
+	list   []*subscription
+	byName map[string]*subscription // nil while they are few
+}
+
+// few is up to how many subscriptions are looked for one by one.
+const few = 8
+
+func (s *subscriptions) get(name string) *subscription {
+	if s.byName != nil {
+		return s.byName[name]
+	}
+	for _, u := range s.list {
+		if u.live.channel.Name == name {
+			return u
+		}
+	}
+	return nil
+}
+
+func (s *subscriptions) add(u *subscription) {
+	u.place = int32(len(s.list))
+	s.list = append(s.list, u)
+	switch {
+	case s.byName != nil:
+		s.byName[u.live.channel.Name] = u
+	case len(s.list) > few:
+		s.byName = make(map[string]*subscription, 2*few)
+		for _, u := range s.list {
+			s.byName[u.live.channel.Name] = u
+		}
+	}
+}
+
+// remove does nothing if u is not there any more.
+func (s *subscriptions) remove(u *subscription) {
+	if int(u.place) >= len(s.list) || s.list[u.place] != u {
+		return
+	}
+	last := len(s.list) - 1
+	s.list[u.place] = s.list[last]
+	s.list[u.place].place = u.place
+	s.list[last] = nil
+	s.list = s.list[:last]
+	if s.byName != nil {
+		delete(s.byName, u.live.channel.Name)
 	}
 }

@@ -43,15 +43,20 @@ func (l *live) watch() <-chan struct{} {
 	defer l.subsMu.Unlock()
 	if l.news == nil {
 		l.news = make(chan struct{})
+		l.lanes.Or(1) // lane 0 tells
 	}
 	return l.news
 }
 
 // tell closes what watch has returned. Called with subsMu held.
 func (l *live) tell() {
-	if l.news != nil {
-		close(l.news)
-		l.news = nil
+	if l.news == nil {
+		return
+	}
+	close(l.news)
+	l.news = nil
+	if len(l.groups) == 0 || len(l.groups[0]) == 0 {
+		l.lanes.And(^uint64(1))
 	}
 }
 

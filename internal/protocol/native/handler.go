@@ -223,7 +223,7 @@ func (h *Handler) connect(f *frame) {
 	if h.finished {
 		return
 	}
-	s := h.Hub.NewSession(grant, hub.SessionOptions{Key: f.SessionKey, Transport: h.c.Transport, Address: h.c.Address, Subscriptions: h.maxChannels()}, h.conn.Wake)
+	s := h.Hub.NewSession(grant, hub.SessionOptions{Key: f.SessionKey, Transport: h.c.Transport, Address: h.c.Address, Subscriptions: h.maxChannels()}, h.conn)
 	if s.Reserve(0) == nil {
 		frame := h.welcome(f.Ref, s)
 		s.Answer(0, answer{frame: frame, quiet: true}, len(frame))
