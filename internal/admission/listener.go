@@ -93,13 +93,26 @@ func (c *conn) Read(b []byte) (int, error) {
 
 // Close implements net.Conn.
 func (c *conn) Close() error {
-	c.closed.Do(func() {
-		c.counter.Add(-1)
-		if c.deadline != nil {
-			c.deadline.Stop()
-		}
-	})
+	c.closed.Do(func() { c.uncount()() })
 	return c.Conn.Close()
+}
+
+// uncount returns what is to be done when the connection is closed, which holds on to nothing else of it.
+func (c *conn) uncount() func() {
+	counter, deadline := c.counter, c.deadline
+	return func() {
+		counter.Add(-1)
+		if deadline != nil {
+			deadline.Stop()
+		}
+	}
+}
+
+// Surrender gives the connection beneath away, which counts until closed is called (wire.Surrenderer).
+func (c *conn) Surrender() (beneath net.Conn, unread []byte, closed func()) {
+	closed = func() {} // it is closed and counts no more
+	c.closed.Do(func() { closed = c.uncount() })
+	return c.Conn, nil, closed
 }
 
 // NetConn is the connection itself, for those who ask the kernel about it.

@@ -88,8 +88,9 @@ type Format uint8
 
 // The formats there are. A new protocol that encodes messages in its own way adds a line.
 const (
-	FormatNative Format = iota
-	formats             = iota
+	FormatNative      Format = iota // messages as they come over WebSocket
+	FormatNativeLines               // and as lines
+	formats           = iota
 )
 
 // Encoded returns m in format f, calling encode at most a few times in the message's life (once, but for

@@ -65,12 +65,9 @@ type WakeFunc func()
 // Wake implements Waker.
 func (f WakeFunc) Wake() { f() }
 
-// Drainer is a transport that has a lane: a goroutine that takes what its sessions get.
+// Drainer is a Waker of a session that has a lane.
 type Drainer interface {
-	Waker
-	// Lane is whose goroutine it is.
-	Lane() Lane
-	// Drain takes what there is, now. It is called by that goroutine only.
+	// Drain takes what there is, now. It is called by the lane's goroutine only.
 	Drain()
 }
 
@@ -94,6 +91,8 @@ type SessionOptions struct {
 	Transport string
 	// Address is the client's, without the port.
 	Address string
+	// Lane drains the session, whose Waker then has to be a Drainer. Default: none, it is only woken.
+	Lane Lane
 	// Subscriptions bounds them where the transport can carry fewer than Limits.Subscriptions; 0: it can carry all.
 	Subscriptions int
 }
@@ -110,12 +109,8 @@ func (h *Hub) NewSession(g *Grant, o SessionOptions, transport Waker) *Session {
 		o.Key = rand.Text()
 	}
 	s := &Session{id: sessionID(g, o.Key), hub: h, client: o, started: time.Now().UnixMilli(), waker: transport, grant: g.forSession(nil)}
-	if d, ok := transport.(Drainer); ok {
-		if s.lane = h.lane(d.Lane()); s.lane.host != nil {
-			s.drainer = d
-		}
-	} else {
-		s.lane = h.lane(nil)
+	if s.lane = h.lane(o.Lane); s.lane.host != nil {
+		s.drainer = transport.(Drainer)
 	}
 	s.mu.Lock()
 	s.watchExpiry()

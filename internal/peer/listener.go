@@ -75,5 +75,12 @@ func (c *conn) RemoteAddr() net.Addr {
 	return c.addr
 }
 
+// Surrender gives the connection with the proxy away, with what was read behind the header (wire.Surrenderer).
+func (c *conn) Surrender() (beneath net.Conn, unread []byte, closed func()) {
+	c.once.Do(c.header)
+	unread, _ = c.r.Peek(c.r.Buffered()) // they are there
+	return c.Conn, unread, nil
+}
+
 // NetConn is the connection with the proxy, for those who ask the kernel about it.
 func (c *conn) NetConn() net.Conn { return c.Conn }

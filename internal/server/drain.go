@@ -26,14 +26,20 @@ func (s *Server) drain() {
 		s.stopHTTP(window + lastWords)
 	}()
 	s.goaway(window)
+	ctx, cancel := context.WithTimeout(context.Background(), window+lastWords)
+	defer cancel()
 	gone := make(chan struct{})
 	go func() {
 		s.conns.Wait()
 		close(gone)
 	}()
+	err := s.loops.Wait(ctx)
 	select {
 	case <-gone:
-	case <-time.After(window + lastWords):
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if err != nil {
 		s.log.Warn("some clients did not go in time")
 	}
 	<-stopped

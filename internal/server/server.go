@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/snoserver/sno/internal/hub"
 	"github.com/snoserver/sno/internal/store/local"
 	"github.com/snoserver/sno/internal/telemetry"
+	"github.com/snoserver/sno/internal/wire/loop"
 )
 
 // Server is one process of Snö.
@@ -27,7 +29,8 @@ type Server struct {
 	transports *transports
 	telemetry  *telemetry.Telemetry
 	phase      atomic.Int32   // a phase; see health.go
-	conns      sync.WaitGroup // WebSocket connections, which net/http does not count
+	conns      sync.WaitGroup // connections that net/http does not count, and no loop either
+	loops      *loop.Group
 
 	budget    budget
 	gate      *admission.Gate
@@ -73,6 +76,9 @@ func New(cfg config.Config, log *slog.Logger) (_ *Server, err error) {
 	}
 	s.telemetry.Hub(s.hub.Stats)
 	s.hub.SetApps(cfg.HubApps())
+	if s.loops, err = loop.NewGroup(runtime.GOMAXPROCS(0)); err != nil {
+		return nil, errors.Join(err, s.hub.Close())
+	}
 	s.http = s.newHTTP(s.gate.Handler(bodiesInTime(s.known(s.routes()))))
 	s.http.ConnContext = s.gate.ConnContext
 	s.adminHTTP = s.newHTTP(s.adminRoutes())
@@ -102,13 +108,23 @@ func (s *Server) Run(ctx context.Context) error {
 	case err := <-failed:
 		_ = s.http.Close()
 		stop()
-		return errors.Join(err, s.hub.Close())
+		return errors.Join(err, s.close())
 	case <-ctx.Done():
 	}
 	s.phase.Store(int32(draining))
 	s.drain()
 	stop()
-	return s.hub.Close()
+	return s.close()
+}
+
+// close ends every session and the connections that are left, after they have been told, and closes the log.
+func (s *Server) close() error {
+	err := s.hub.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), lastWords)
+	defer cancel()
+	_ = s.loops.Wait(ctx) // who does not go is ended
+	s.loops.Close()
+	return err
 }
 
 // serve starts to answer at all listeners. Stop ends what is beside the public ones, which the drain ends.

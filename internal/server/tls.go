@@ -1,12 +1,12 @@
 package server
 
 import (
-	"crypto/tls"
 	"net"
 	"net/http"
 	"strconv"
 
 	"github.com/snoserver/sno/internal/certificate"
+	"github.com/snoserver/sno/internal/wire/loop"
 )
 
 // openCertificates makes what gives the public listeners their certificates, if they are to have any.
@@ -37,7 +37,7 @@ func (s *Server) secured(l net.Listener) net.Listener {
 	if s.certs == nil {
 		return l
 	}
-	return tls.NewListener(l, s.certs.TLS())
+	return loop.Secure(l, s.certs.TLS())
 }
 
 // redirectHTTPS sends a request on to the same place by HTTPS.

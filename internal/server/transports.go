@@ -47,8 +47,8 @@ func (s *Server) newTransports() *transports {
 		t.protocol.Backoff = devBackoff
 	}
 	t.reload()
-	t.lines = stream.New(stream.Options{ContentType: "application/x-ndjson", Refuse: refuse})
-	t.events = stream.New(stream.Options{ContentType: "text/event-stream", Prelude: t.retry, Refuse: refuseEvents})
+	t.lines = stream.New(stream.Options{Loops: s.loops, ContentType: "application/x-ndjson", Refuse: refuse})
+	t.events = stream.New(stream.Options{Loops: s.loops, ContentType: "text/event-stream", Prelude: t.retry, Refuse: refuseEvents})
 	t.poll = &poll.Endpoint{Refuse: func(w http.ResponseWriter, r *http.Request, code int, reason string) { refuse(w, r, code, reason) }}
 	return t
 }
@@ -56,7 +56,7 @@ func (s *Server) newTransports() *transports {
 // reload has connections from now on keep to the limits in force. Those that are there keep to what they were told.
 func (t *transports) reload() {
 	t.websocket.Store(websocket.New(websocket.Options{
-		Subprotocol: "sno.v1", MessageBytes: t.protocol.FrameBytes(), TooLargeCode: int(hub.CodeFrameTooLarge), TimeoutCode: int(hub.CodeTimeout),
+		Loops: t.s.loops, Subprotocol: "sno.v1", MessageBytes: t.protocol.FrameBytes(), TooLargeCode: int(hub.CodeFrameTooLarge), TimeoutCode: int(hub.CodeTimeout),
 		CompressFrom: int(t.s.now.Load().WebSocket.CompressFrom), AllowOrigin: t.s.allowed,
 	}))
 }

@@ -100,9 +100,13 @@ func (c *connection) TooLarge(size int64) {
 }
 
 // Pull implements wire.Handler.
-func (c *connection) Pull(dst []byte) ([]byte, wire.Next) {
-	out, next := c.Handler.Pull(dst)
-	if n := len(out) - len(dst); n > 0 {
+func (c *connection) Pull(dst []byte, wait bool) ([]byte, wire.Next) {
+	out, next := c.Handler.Pull(dst, wait)
+	n := len(out) - len(dst)
+	if next.Shared != nil {
+		n += len(next.Shared.Bytes)
+	}
+	if n > 0 {
 		c.of.sent.Add(float64(n))
 	}
 	c.end = next.End

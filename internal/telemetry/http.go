@@ -95,7 +95,7 @@ func (w *responseWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter 
 // Hijack implements http.Hijacker.
 func (w *responseWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	c, rw, err := http.NewResponseController(w.ResponseWriter).Hijack()
-	if err == nil {
+	if err == nil && !w.begun { // a stream has its status already
 		w.begun, w.status = true, http.StatusSwitchingProtocols
 	}
 	return c, rw, err

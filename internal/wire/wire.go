@@ -12,7 +12,11 @@
 // How bytes leave (a goroutine a connection, an epoll loop) is the transport's own matter: nothing above this package may depend on it.
 package wire
 
-import "time"
+import (
+	"net"
+	"sync/atomic"
+	"time"
+)
 
 // Heartbeat is how often the server gives a sign of life: proxies cut idle connections at 50 to 60 s.
 const Heartbeat = 25 * time.Second
@@ -26,8 +30,9 @@ type Handler interface {
 	Receive(msg []byte, binary bool)
 	// TooLarge says that a message of size bytes was read and thrown away.
 	TooLarge(size int64)
-	// Pull appends the next outgoing message to dst. Nothing appended: there is none until Conn.Wake. End asks to close after what was appended.
-	Pull(dst []byte) (out []byte, next Next)
+	// Pull appends the next outgoing message to dst, or gives it as Next.Shared. Neither: there is none until Conn.Wake. Without wait it may not block: where
+	// it would have to, it says so by Next.Wait.
+	Pull(dst []byte, wait bool) (out []byte, next Next)
 	// Heartbeat is called every Heartbeat, for protocols that say something of their own.
 	Heartbeat()
 	// Closed says that the connection is over. lastHeard is when the peer last gave a sign of life; zero if it said goodbye.
@@ -44,12 +49,65 @@ type Vetter interface {
 type Next struct {
 	// More: Pull again at once.
 	More bool
+	// Wait: that Pull may have to wait, say for a disk, so it needs a goroutine that may.
+	Wait bool
+	// Shared is a message that many connections get alike, instead of one that is appended.
+	Shared *Payload
 	// End: close the connection with this code and reason. 0: go on.
 	End    int
 	Reason string
 	// News and Waiting are for transports that answer once, as a poll does. News: the peer should hear now of what was pulled before, or with, this. Waiting: requests
 	// of the peer are still to be answered.
 	News, Waiting bool
+}
+
+// Payload is bytes that many connections send. Nobody may change them. A transport keeps its own form of them here, so that it is made once.
+type Payload struct {
+	Bytes []byte
+
+	framed [forms]atomic.Pointer[[]byte]
+}
+
+// Form numbers the forms in which transports send a Payload.
+type Form uint8
+
+// The forms there are.
+const (
+	FormFrame    Form = iota // a WebSocket frame
+	FormDeflated             // the same, compressed
+	FormChunk                // a chunk of an HTTP/1.1 body
+	forms        = iota
+)
+
+// Framed is what frame makes of the bytes, called at most a few times (once, but for races).
+func (p *Payload) Framed(f Form, frame func([]byte) []byte) []byte {
+	if b := p.framed[f].Load(); b != nil {
+		return *b
+	}
+	b := frame(p.Bytes)
+	p.framed[f].Store(&b)
+	return b
+}
+
+// Looped is a Conn that is driven by a loop, which is one goroutine for many connections.
+type Looped interface {
+	Conn
+	// Loop is that loop. Two connections of one loop return the same value.
+	Loop() Loop
+	// Drain pulls and writes now. Only the loop's goroutine may call it.
+	Drain()
+}
+
+// Loop is a goroutine that drives connections.
+type Loop interface {
+	// Call has f called by that goroutine, after what it was given before. It does not block.
+	Call(f func())
+}
+
+// Surrenderer is a connection that wraps another one and can do without.
+type Surrenderer interface {
+	// Surrender gives the connection beneath away. unread was read from it already; closed is to be called when it has been closed.
+	Surrender() (beneath net.Conn, unread []byte, closed func())
 }
 
 // Conn is the transport's side of one connection. Its methods may be called from anywhere and do not block.

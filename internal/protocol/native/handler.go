@@ -65,7 +65,7 @@ type Connection struct {
 	// Transport and Address are as in hub.SessionOptions.
 	Transport, Address string
 	// Append puts one frame into the bytes of the transport; cursor is a token for what the client has with it, or empty. Default: the frames of
-	// one Pull are one message, an array if they are several.
+	// one Pull are one message, an array if they are several. Without EveryFrame and Poll, all connections that have one have the same.
 	Append func(dst, frame []byte, cursor string) []byte
 	// EveryFrame: a frame that moves a cursor is appended with a token.
 	EveryFrame bool
@@ -84,10 +84,12 @@ func (p *Protocol) FrameBytes() int64 {
 
 // Handler returns the handler of a new connection.
 func (p *Protocol) Handler(conn wire.Conn, c Connection) *Handler {
-	h := &Handler{Protocol: p, conn: conn, c: c, order: new(hub.Order), strict: c.Strict}
+	h := &Handler{Protocol: p, conn: conn, c: c, strict: c.Strict}
 	if c.EveryFrame || c.Poll {
 		h.cursors = &cursors{at: map[string]hub.Cursor{}}
 	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.hurry = time.AfterFunc(connectTimeout, func() {
 		h.refuse(hub.Errorf(hub.CodeTimeout, "no connect frame within %s: send {\"type\":\"connect\"} first", connectTimeout), nil)
 	})
@@ -99,27 +101,28 @@ type Handler struct {
 	*Protocol
 	c       Connection
 	conn    wire.Conn
-	hurry   *time.Timer
 	session atomic.Pointer[hub.Session]
-	heart   atomic.Bool // a heartbeat is due
-	greeted uint64      // the time that welcome told, in Unix milliseconds
+	heart   atomic.Bool  // a heartbeat is due
+	posts   atomic.Int32 // requests beside the stream that wait for receiving, or have it
+	greeted uint64       // the time that welcome told, in Unix milliseconds
 
 	receiving sync.Mutex
-	posts     atomic.Int32 // requests beside the stream that wait for receiving, or have it
-	bad       int
-	order     *hub.Order // of the client's ordered publishes
+	bad       int32
 	strict    bool
+	news      bool       // Pull's
+	order     *hub.Order // of the client's ordered publishes
+	cursors   *cursors   // Pull's; nil: the transport carries no tokens
 
 	mu       sync.Mutex
-	refusal  []byte // the last frame of a connection that got no session
-	end      wire.Next
+	hurry    *time.Timer
+	refused  *refused
 	finished bool
+}
 
-	// Pull's.
-	events  []hub.Event
-	frame   []byte
-	cursors *cursors // nil: the transport carries no tokens
-	news    bool
+// refused is how a connection ends that got no session.
+type refused struct {
+	frame []byte
+	end   wire.Next
 }
 
 // Receive implements wire.Handler.
@@ -193,8 +196,7 @@ func (h *Handler) refuse(err *hub.Error, ref json.RawMessage) {
 	}
 	LogRefusal(h.Logger, slog.String("transport", h.c.Transport), h.c.Address, err)
 	h.finished = true
-	h.refusal = newFrame("error", ref).error(err).end()
-	h.end = wire.Next{End: int(err.Code), Reason: err.Text}
+	h.refused = &refused{newFrame("error", ref).error(err).end(), wire.Next{End: int(err.Code), Reason: err.Text}}
 	h.conn.Wake()
 }
 
@@ -204,9 +206,9 @@ func (h *Handler) connect(f *frame) {
 		h.refuse(hub.Errorf(hub.CodeBadHandshake, "the first frame is %q: send {\"type\":\"connect\"} first", clip(f.Type)), f.Ref)
 		return
 	}
-	h.hurry.Stop() // what the credential needs to be checked is not the client's delay
+	h.inTime() // what the credential needs to be checked is not the client's delay
 	grant, err := h.credential(f)
-	h.c.Anonymous = nil // it may hold the request
+	h.c.Anonymous, h.c.Grant = nil, nil // they may hold the request
 	if n := len(f.SessionKey); err == nil && n > 0 && (n < minKeyBytes || n > maxKeyBytes) {
 		err = hub.Errorf(hub.CodeBadHandshake, "session_key has %d bytes; it is what an earlier welcome said", n)
 	}
@@ -223,7 +225,13 @@ func (h *Handler) connect(f *frame) {
 	if h.finished {
 		return
 	}
-	s := h.Hub.NewSession(grant, hub.SessionOptions{Key: f.SessionKey, Transport: h.c.Transport, Address: h.c.Address, Subscriptions: h.maxChannels()}, h.conn)
+	o := hub.SessionOptions{Key: f.SessionKey, Transport: h.c.Transport, Address: h.c.Address, Subscriptions: h.maxChannels()}
+	if looped, ok := h.conn.(wire.Looped); ok {
+		if l := looped.Loop(); l != nil {
+			o.Lane = l
+		}
+	}
+	s := h.Hub.NewSession(grant, o, h.conn)
 	if s.Reserve(0) == nil {
 		frame := h.welcome(f.Ref, s)
 		s.Answer(0, answer{frame: frame, quiet: true}, len(frame))
@@ -233,6 +241,16 @@ func (h *Handler) connect(f *frame) {
 		h.streams.Store(s.ID(), h)
 	}
 	h.conn.Wake()
+}
+
+// inTime ends the wait for the first frame.
+func (h *Handler) inTime() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.hurry != nil {
+		h.hurry.Stop()
+		h.hurry = nil
+	}
 }
 
 // maxChannels is how many channels the transport's token can carry; 0: it carries none.
@@ -300,7 +318,7 @@ func (h *Handler) Heartbeat() {
 
 // Closed implements wire.Handler.
 func (h *Handler) Closed(lastHeard time.Time) {
-	h.hurry.Stop()
+	h.inTime()
 	h.mu.Lock()
 	h.finished = true
 	h.mu.Unlock()

@@ -1,6 +1,7 @@
 package native
 
 import (
+	"sync"
 	"time"
 
 	"github.com/snoserver/sno/internal/hub"
@@ -8,34 +9,89 @@ import (
 )
 
 // Pull implements wire.Handler.
-func (h *Handler) Pull(dst []byte) ([]byte, wire.Next) {
+func (h *Handler) Pull(dst []byte, wait bool) ([]byte, wire.Next) {
 	s := h.session.Load()
 	if s == nil {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		if h.c.Append == nil || h.refusal == nil {
-			return append(dst, h.refusal...), h.end
-		}
-		return h.c.Append(dst, h.refusal, ""), h.end
+		return h.pullRefusal(dst)
 	}
-	events, more := s.Pull(h.events[:0], pullBytes)
+	if !wait && h.cursors == nil && !h.heart.Load() {
+		if run, more := s.PullRun(); run != nil {
+			return dst, wire.Next{Shared: h.shared(run), More: more}
+		}
+	}
+	buf := eventBuffers.Get().(*[]hub.Event)
+	defer giveBack(buf)
+	var more, waits bool
+	if wait {
+		*buf, more = s.Pull((*buf)[:0], pullBytes)
+	} else {
+		*buf, more, waits = s.PullNow((*buf)[:0], pullBytes)
+	}
 	var next wire.Next
 	if h.c.Append == nil {
-		dst, next = h.encode(dst, events)
+		dst, next = h.encode(dst, *buf)
 	} else {
-		dst, next = h.encodeEach(dst, events)
+		dst, next = h.encodeEach(dst, *buf)
 	}
-	next.More = more
+	next.More, next.Wait = more, waits
 	if h.c.Poll {
 		next.News, next.Waiting = h.news, s.Waiting()
 	}
-	clear(events)
-	if cap(events) <= 64 {
-		h.events = events[:0]
-	} else {
-		h.events = nil
-	}
 	return dst, next
+}
+
+var eventBuffers = sync.Pool{New: func() any { return new([]hub.Event) }}
+
+// giveBack keeps no message from being forgotten, and no buffer that a flood has made large.
+func giveBack(buf *[]hub.Event) {
+	clear(*buf)
+	if cap(*buf) <= 1024 {
+		eventBuffers.Put(buf)
+	}
+}
+
+// pullRefusal is what a connection gets that has no session.
+func (h *Handler) pullRefusal(dst []byte) ([]byte, wire.Next) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.refused == nil {
+		return dst, wire.Next{}
+	}
+	if h.c.Append == nil {
+		return append(dst, h.refused.frame...), h.refused.end
+	}
+	return h.c.Append(dst, h.refused.frame, ""), h.refused.end
+}
+
+// shared is what all sessions get that take the same run by the same kind of transport.
+func (h *Handler) shared(run *hub.Run) *wire.Payload {
+	form, encode := hub.FormatNative, encodeRun
+	if h.c.Append != nil {
+		form, encode = hub.FormatNativeLines, func(run *hub.Run) any {
+			p := &wire.Payload{}
+			for _, m := range run.Messages() {
+				p.Bytes = h.c.Append(p.Bytes, m.Encoded(hub.FormatNative, encodeMessage), "")
+			}
+			return p
+		}
+	}
+	return run.Encoded(form, encode).(*wire.Payload)
+}
+
+func encodeRun(run *hub.Run) any {
+	messages := run.Messages()
+	if len(messages) == 1 {
+		return &wire.Payload{Bytes: messages[0].Encoded(hub.FormatNative, encodeMessage)}
+	}
+	p := &wire.Payload{Bytes: []byte{'['}}
+	for i, m := range messages {
+		if i > 0 {
+			p.Bytes = append(p.Bytes, ',')
+		}
+		p.Bytes = append(p.Bytes, m.Encoded(hub.FormatNative, encodeMessage)...)
+	}
+	p.Bytes = append(p.Bytes, ']')
+	return p
 }
 
 // encode joins the frames of events, and a heartbeat if one is due, into one message: a frame, or an array of several.
@@ -74,10 +130,16 @@ func ending(e *hub.Event) wire.Next {
 
 // encodeEach puts the frames of events, and a heartbeat if one is due, one by one into the transport's form.
 func (h *Handler) encodeEach(dst []byte, events []hub.Event) ([]byte, wire.Next) {
+	frame := frameBuffers.Get().(*[]byte)
+	defer func() {
+		if cap(*frame) <= pullBytes {
+			frameBuffers.Put(frame)
+		}
+	}()
 	for i := range events {
 		e := &events[i]
-		h.frame = appendEvent(h.frame[:0], e)
-		dst = h.c.Append(dst, h.frame, h.moved(e))
+		*frame = appendEvent((*frame)[:0], e)
+		dst = h.c.Append(dst, *frame, h.moved(e))
 		if e.Kind == hub.EventEnd {
 			return dst, ending(e)
 		}
@@ -85,14 +147,13 @@ func (h *Handler) encodeEach(dst []byte, events []hub.Event) ([]byte, wire.Next)
 			h.news = true
 		}
 	}
-	if cap(h.frame) > pullBytes {
-		h.frame = nil
-	}
 	if h.heart.Swap(false) {
 		dst = h.c.Append(dst, encodePong("ping", nil, time.Now()), "")
 	}
 	return dst, wire.Next{}
 }
+
+var frameBuffers = sync.Pool{New: func() any { return new([]byte) }}
 
 func answerOf(e *hub.Event) (answer, bool) {
 	if e.Kind != hub.EventAnswer {

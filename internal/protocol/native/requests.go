@@ -175,7 +175,7 @@ func (r *request) publish() error {
 	if r.Echo != nil && !*r.Echo {
 		p.Exclude = r.s.ID()
 	}
-	if r.Retry {
+	if r.Retry || r.Ordered && r.h.order == nil {
 		r.h.order = new(hub.Order)
 	}
 	if r.Ordered || r.Retry {

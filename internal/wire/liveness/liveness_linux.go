@@ -15,14 +15,20 @@ const (
 
 // Draining reports whether bytes are waiting for a peer that is there but slow: its answer to a ping waits behind them. The kernel knows: a
 // peer that keeps its window closed answers window probes, one that has vanished does not, and one that reads acknowledges.
-func Draining(nc net.Conn) bool {
-	info := tcpInfo(nc)
-	return info != nil && waiting(info) && alive(info)
-}
+func Draining(nc net.Conn) bool { return draining(tcpInfo(nc)) }
+
+// DrainingFD is Draining of a socket.
+func DrainingFD(fd int) bool { return draining(tcpInfoFD(fd)) }
+
+func draining(info *unix.TCPInfo) bool { return info != nil && waiting(info) && alive(info) }
 
 // Lost reports whether bytes are waiting for a peer that gives no sign of life, and when it gave the last one.
-func Lost(nc net.Conn) (lastHeard time.Time, lost bool) {
-	info := tcpInfo(nc)
+func Lost(nc net.Conn) (lastHeard time.Time, lost bool) { return lostPeer(tcpInfo(nc)) }
+
+// LostFD is Lost of a socket.
+func LostFD(fd int) (lastHeard time.Time, lost bool) { return lostPeer(tcpInfoFD(fd)) }
+
+func lostPeer(info *unix.TCPInfo) (lastHeard time.Time, lost bool) {
 	if info == nil || !waiting(info) || alive(info) {
 		return time.Time{}, false
 	}
@@ -46,10 +52,14 @@ func tcpInfo(nc net.Conn) *unix.TCPInfo {
 		return nil
 	}
 	var info *unix.TCPInfo
-	_ = raw.Control(func(fd uintptr) {
-		if i, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
-			info = i
-		}
-	})
+	_ = raw.Control(func(fd uintptr) { info = tcpInfoFD(int(fd)) })
+	return info
+}
+
+func tcpInfoFD(fd int) *unix.TCPInfo {
+	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+	if err != nil {
+		return nil
+	}
 	return info
 }

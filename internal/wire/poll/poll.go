@@ -108,7 +108,7 @@ func (p *poll) pull(late bool, received <-chan struct{}) (done bool) {
 	for {
 		all := isClosed(received) // before Pull: then that has seen what every frame has led to
 		var next wire.Next
-		p.pulled, next = p.handler.Pull(p.pulled)
+		p.pulled, next = p.handler.Pull(p.pulled, true)
 		complete := all && !next.Waiting && (next.News || late)
 		switch {
 		case next.End != 0 && !p.begun && !next.News:

@@ -4,9 +4,13 @@ import (
 	"bytes"
 	"cmp"
 	"errors"
+	"flag"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,7 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/snoserver/sno/internal/wire"
-	"github.com/snoserver/sno/internal/wire/liveness"
+	"github.com/snoserver/sno/internal/wire/loop"
 )
 
 const (
@@ -25,7 +29,24 @@ const (
 	patience = 10 * time.Second
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// withGoroutines: connections have goroutines of their own instead of loops. All tests are run both ways.
+var withGoroutines bool
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	code := m.Run()
+	if runtime.GOOS == "linux" && code == 0 {
+		withGoroutines = true
+		code = m.Run()
+	}
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
 
 // echo sends back what it gets, in capitals where it was binary, and writes down the rest.
 type echo struct {
@@ -67,7 +88,7 @@ func (e *echo) TooLarge(size int64) {
 	e.send("too large")
 }
 
-func (e *echo) Pull(dst []byte) ([]byte, wire.Next) {
+func (e *echo) Pull(dst []byte, _ bool) ([]byte, wire.Next) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if len(e.out) == 0 {
@@ -98,11 +119,19 @@ func serve(t *testing.T, block chan struct{}) (url string, handlers chan *echo) 
 	return serveWith(t, Options{}, block)
 }
 
-// serveWith is serve with some options of its own.
+// serveWith is serve with some options of its own, on loops.
 func serveWith(t *testing.T, o Options, block chan struct{}) (url string, handlers chan *echo) {
 	t.Helper()
 	handlers = make(chan *echo, 10)
 	o.Subprotocol, o.MessageBytes, o.TooLargeCode = "test.v1", cmp.Or(o.MessageBytes, limit), 4004
+	if !withGoroutines {
+		loops, err := loop.NewGroup(2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(loops.Close)
+		o.Loops = loops
+	}
 	o.AllowOrigin = func(r *http.Request) bool { return r.Header.Get("Origin") != "http://evil.example" }
 	e := New(o)
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -264,13 +293,16 @@ func TestDraining(t *testing.T) {
 	url, handlers := serve(t, nil)
 	ws := dial(t, url)
 	h := <-handlers
-	c := h.conn.(*conn)
-	if liveness.Draining(c.ws.NetConn()) {
+	draining := func() bool {
+		about, ok := h.conn.(*conn).link.(loop.Kernel)
+		return ok && about.Draining()
+	}
+	if draining() {
 		t.Error("an idle connection counts as draining: a silent peer would never be given up")
 	}
 	h.send(strings.Repeat("x", 32<<20))
 	deadline := time.Now().Add(patience)
-	for !liveness.Draining(c.ws.NetConn()) {
+	for !draining() {
 		if time.Now().After(deadline) {
 			t.Fatal("a peer that does not read counts as gone")
 		}

@@ -69,7 +69,7 @@ func (h *Handler) Receive(msg []byte, _ bool) {
 func (h *Handler) TooLarge(int64) {}
 
 // Pull implements wire.Handler.
-func (h *Handler) Pull(dst []byte) ([]byte, wire.Next) {
+func (h *Handler) Pull(dst []byte, _ bool) ([]byte, wire.Next) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if len(h.out) == 0 {
