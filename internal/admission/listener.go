@@ -100,11 +100,12 @@ func (c *conn) Close() error {
 // uncount returns what is to be done when the connection is closed, which holds on to nothing else of it.
 func (c *conn) uncount() func() {
 	counter, deadline := c.counter, c.deadline
+	if deadline == nil {
+		return func() { counter.Add(-1) }
+	}
 	return func() {
 		counter.Add(-1)
-		if deadline != nil {
-			deadline.Stop()
-		}
+		deadline.Stop()
 	}
 }
 

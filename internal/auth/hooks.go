@@ -114,10 +114,10 @@ func (a *Authenticator) Visitor(r *http.Request, appID string) (*hub.Grant, erro
 	}
 	h := t.hooks[app.ID]
 	if h.connect == nil || r.Header.Get("Cookie") == "" {
-		return a.anonymous(t, app)
+		return t.anonymousGrant(app)
 	}
 	if bad := cookiesCount(r, a.peer(r), app.Origins); bad != nil {
-		if g, err := a.anonymous(t, app); err == nil {
+		if g, err := t.anonymousGrant(app); err == nil {
 			return g, nil
 		}
 		return nil, bad

@@ -14,6 +14,8 @@ type table struct {
 	keys    map[string]ownedKey
 	issuers map[string][]*issuer // by the iss of their tokens
 	sets    map[string]*keySet   // by URL
+	// anonymous are the grants of clients that show nothing, by app: one for all of them, for there are many.
+	anonymous map[string]*hub.Grant
 }
 
 type ownedKey struct {
@@ -23,12 +25,13 @@ type ownedKey struct {
 
 // newTable checks apps. Key sets of the table before are kept: a reload must not forget keys that cannot be fetched just now.
 func (a *Authenticator) newTable(apps []App, before *table) (*table, error) {
-	t := &table{apps: map[string]*App{}, hooks: map[string]*hooks{}, keys: map[string]ownedKey{}, issuers: map[string][]*issuer{}, sets: map[string]*keySet{}}
+	t := &table{apps: map[string]*App{}, hooks: map[string]*hooks{}, keys: map[string]ownedKey{}, issuers: map[string][]*issuer{}, sets: map[string]*keySet{}, anonymous: map[string]*hub.Grant{}}
 	for _, app := range apps {
 		if err := t.add(&app); err != nil {
 			return nil, err
 		}
 		t.hooks[app.ID] = newHooks(app.Hooks, before.hooksOf(app.ID))
+		t.anonymous[app.ID] = a.client(t, &app, &hub.Grant{Allow: app.Anonymous})
 		for _, i := range app.Issuers {
 			if err := t.addIssuer(&app, i, func(url string) *keySet { return a.keySet(t, before, url) }); err != nil {
 				return nil, fmt.Errorf("app %q: %w", app.ID, err)

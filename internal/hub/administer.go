@@ -142,7 +142,7 @@ func (s *Session) matches(app string, f SessionFilter) bool {
 func (s *Session) info() SessionInfo {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i := SessionInfo{ID: s.id, Client: s.grant.Client, Transport: s.client.Transport, Address: s.client.Address, Started: time.UnixMilli(s.started), Subscriptions: len(s.subs.list)}
+	i := SessionInfo{ID: s.id, Client: s.grant.Client, Transport: s.transport, Address: s.address, Started: time.UnixMilli(s.started), Subscriptions: len(s.subs.list)}
 	for _, u := range s.subs.list {
 		if l := u.lag(); l.compare(i.Lag) > 0 {
 			i.Lag = l

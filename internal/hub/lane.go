@@ -244,8 +244,8 @@ func (l *lane) mark(c *live) {
 // serve is the turn of a session in a round.
 func (s *Session) serve() {
 	s.called = false
-	if d := s.drainer; d != nil {
-		d.Drain()
+	if s.lane.host != nil {
+		s.waker.(Drainer).Drain()
 	} else {
 		s.Wake()
 	}

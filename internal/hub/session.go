@@ -7,7 +7,9 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"fmt"
+	"math"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,31 +24,33 @@ const (
 // Session is one connected client, whatever its transport: its cursors, its grant, its members. Requests (Subscribe, …) come from one goroutine at a
 // time; Pull is called by one goroutine at a time, which may be another.
 type Session struct {
-	id      string
-	hub     *Hub
-	lane    *lane
-	client  SessionOptions
-	started int64 // Unix milliseconds
-	// waker tells the transport that Pull has something. It may be called from anywhere, also under s.mu.
-	waker   Waker
-	drainer Drainer                      // nil: the session's lane wakes
-	woken   atomic.Bool                  // until the next Pull
-	called  bool                         // is in lane.sessions; the lane's goroutine's own
-	ready   atomic.Pointer[subscription] // marked since the last Pull; linked by after
+	id        string
+	hub       *Hub
+	lane      *lane
+	key       string
+	transport string
+	address   string
+	started   int64 // Unix milliseconds
+	// waker tells the transport that Pull has something. It may be called from anywhere, also under s.mu. If the lane is a transport's, it is a Drainer.
+	waker Waker
+	ready atomic.Pointer[subscription] // marked since the last Pull; linked by after
+	woken atomic.Bool                  // until the next Pull
 
-	mu          sync.Mutex
-	ctx         *sessionContext // nil: nobody has asked for it
-	grant       *Grant
-	expiry      *time.Timer
-	subs        subscriptions
-	members     map[memberKey]struct{}
-	notices     []Event       // answers and notices, before messages
-	outstanding int32         // requests reserved and not yet answered to the socket
-	bytes       int           // of those
-	room        chan struct{} // nil: nobody has waited for it
-	closed      bool
-	leaving     *Event // the end, when it is next
-	why         *Error // the first that End was given
+	most    int32 // SessionOptions.Subscriptions
+	called  bool  // is in lane.sessions; the lane's goroutine's own
+	closed  bool  // with the rest guarded by mu
+	mu      sync.Mutex
+	ctx     *sessionContext // nil: nobody has asked for it
+	grant   *Grant
+	expiry  *time.Timer
+	subs    subscriptions
+	members map[memberKey]struct{}
+	notices []Event // answers and notices, before messages
+	// outstanding requests are reserved and not yet answered to the socket; with answers they have so many bytes.
+	outstanding, bytes int32
+	room               chan struct{} // nil: nobody has waited for it
+	leaving            *Event        // the end, when it is next
+	why                *Error        // the first that End was given
 
 	// Pull's, under mu: subscriptions with something to emit, and those whose members are to be looked at.
 	active byOffset
@@ -100,7 +104,7 @@ type SessionOptions struct {
 // sessionID is the id of a session with this key: as hard to guess as the key, and no help in finding it.
 func sessionID(g *Grant, key string) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%s", g.App, g.Client, key))
-	return base32.StdEncoding.EncodeToString(sum[:])[:26]
+	return strings.Clone(base32.StdEncoding.EncodeToString(sum[:])[:26]) // the rest need not be kept
 }
 
 // NewSession starts a session. A session of the same key that is still there is replaced: it ends, and its members stay members.
@@ -108,9 +112,9 @@ func (h *Hub) NewSession(g *Grant, o SessionOptions, transport Waker) *Session {
 	if o.Key == "" {
 		o.Key = rand.Text()
 	}
-	s := &Session{id: sessionID(g, o.Key), hub: h, client: o, started: time.Now().UnixMilli(), waker: transport, grant: g.forSession(nil)}
-	if s.lane = h.lane(o.Lane); s.lane.host != nil {
-		s.drainer = transport.(Drainer)
+	s := &Session{
+		id: sessionID(g, o.Key), hub: h, lane: h.lane(o.Lane), key: o.Key, transport: o.Transport, address: o.Address, most: int32(min(o.Subscriptions, math.MaxInt32)),
+		started: time.Now().UnixMilli(), waker: transport, grant: g.forSession(nil),
 	}
 	s.mu.Lock()
 	s.watchExpiry()
@@ -136,13 +140,13 @@ func (h *Hub) NewSession(g *Grant, o SessionOptions, transport Waker) *Session {
 func (s *Session) ID() string { return s.id }
 
 // Key is the secret behind the id: who has it can go on with the session by another connection.
-func (s *Session) Key() string { return s.client.Key }
+func (s *Session) Key() string { return s.key }
 
 // Transport is what the client is connected by.
-func (s *Session) Transport() string { return s.client.Transport }
+func (s *Session) Transport() string { return s.transport }
 
 // Address is the client's, without the port.
-func (s *Session) Address() string { return s.client.Address }
+func (s *Session) Address() string { return s.address }
 
 // Started is when the session began.
 func (s *Session) Started() time.Time { return time.UnixMilli(s.started) }
@@ -256,7 +260,7 @@ func (s *Session) Reserve(n int) error {
 		}
 		if s.outstanding == 0 || s.outstanding < maxOutstanding && s.bytes < maxOutstandingBytes {
 			s.outstanding++
-			s.bytes += n
+			s.bytes += int32(n)
 			s.mu.Unlock()
 			return nil
 		}
@@ -276,7 +280,7 @@ func (s *Session) Reserve(n int) error {
 // costs in memory until it is sent.
 func (s *Session) Answer(n int, answer any, size int) {
 	s.mu.Lock()
-	s.bytes += size - n
+	s.bytes += int32(size - n)
 	s.note(Event{Kind: EventAnswer, Detail: &Detail{Answer: answer, size: size}})
 	s.mu.Unlock()
 }
@@ -297,7 +301,7 @@ func (s *Session) Release(n int) {
 
 func (s *Session) release(n int) {
 	s.outstanding--
-	s.bytes -= n
+	s.bytes -= int32(n)
 	select {
 	case s.room <- struct{}{}: // never while it is nil
 	default:

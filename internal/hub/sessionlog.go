@@ -32,6 +32,6 @@ func (s *Session) write(level slog.Level, what string, more ...slog.Attr) {
 	g := s.Grant()
 	s.hub.logger.LogAttrs(ctx, level, what, append([]slog.Attr{
 		slog.String("session", s.id), slog.String("app", g.App), slog.String("client", g.Client),
-		slog.String("transport", s.client.Transport), slog.String("address", s.client.Address),
+		slog.String("transport", s.transport), slog.String("address", s.address),
 	}, more...)...)
 }

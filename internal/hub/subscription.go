@@ -118,7 +118,7 @@ func (s *Session) add(u *subscription, n int, made func(Position, Deliver) (any,
 	}
 	s.subs.add(u)
 	answer, size := made(u.pos, u.live.rule.Load().Deliver)
-	s.bytes += size - n
+	s.bytes += int32(size - n)
 	s.note(Event{Kind: EventAnswer, Channel: name, Detail: &Detail{Answer: answer, size: size}})
 	u.live.join(u)
 	u.mark()
@@ -128,7 +128,7 @@ func (s *Session) add(u *subscription, n int, made func(Position, Deliver) (any,
 
 func (s *Session) maxSubscriptions() int {
 	limit := s.hub.Limits().Subscriptions
-	if own := s.client.Subscriptions; own > 0 {
+	if own := int(s.most); own > 0 {
 		limit = min(limit, own)
 	}
 	return limit
@@ -143,7 +143,7 @@ func (s *Session) Unsubscribe(name string, n int, answer any, size int) error {
 		return Errorf(CodeNotSubscribed, "this session is not subscribed to %q", clip(name))
 	}
 	s.drop(u)
-	s.bytes += size - n
+	s.bytes += int32(size - n)
 	s.note(Event{Kind: EventAnswer, Channel: name, Detail: &Detail{Answer: answer, size: size}})
 	return nil
 }

@@ -143,13 +143,14 @@ func (s *Server) serve(failed chan<- error) (stop func()) {
 		go func() { failed <- h.Serve(l) }()
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	var certs sync.WaitGroup
+	var running sync.WaitGroup
 	if s.certs != nil {
-		certs.Go(func() { s.certs.Run(ctx) })
+		running.Go(func() { s.certs.Run(ctx) })
 	}
+	running.Go(func() { s.tidy(ctx) })
 	return func() {
 		cancel()
-		certs.Wait()
+		running.Wait()
 		for h := range beside {
 			_ = h.Close()
 		}

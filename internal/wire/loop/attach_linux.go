@@ -15,7 +15,7 @@ import (
 var ErrNoSocket = errors.New("this connection cannot be driven by a loop")
 
 // Attach takes nc over: it is the loop's from then on, also if that fails with another error than ErrNoSocket. unread was read from it already. The machine is made with the connection's
-// link before anything is read.
+// link before anything is read or written, and is asked for Output at once.
 func (l *Loop) Attach(nc net.Conn, unread []byte, machine func(*Conn) Machine) error {
 	below := nc
 	var s *secure
@@ -36,7 +36,9 @@ func (l *Loop) Attach(nc net.Conn, unread []byte, machine func(*Conn) Machine) e
 		err = net.ErrClosed
 	}
 	if err != nil {
-		closed()
+		if closed != nil {
+			closed()
+		}
 		return err
 	}
 	c.fd, c.closed = fd, closed
@@ -47,8 +49,11 @@ func (l *Loop) Attach(nc net.Conn, unread []byte, machine func(*Conn) Machine) e
 	} else {
 		unread = append(unread, raw...)
 	}
+	c.state.Store(starting) // the machine may be woken before it is known here
 	c.machine = machine(c)
 	l.add(c)
+	c.state.And(^uint32(starting))
+	c.Wake()
 	if l.group.isClosed() { // and those that were there have been ended before this one was
 		c.Kill()
 	}
@@ -70,9 +75,8 @@ func tcpBeneath(nc net.Conn) *net.TCPConn {
 	}
 }
 
-// surrender unwraps nc.
+// surrender unwraps nc. closed may be nil.
 func surrender(nc net.Conn) (tcp *net.TCPConn, unread []byte, closed func()) {
-	closed = func() {}
 	for {
 		switch c := nc.(type) {
 		case *net.TCPConn:
@@ -80,9 +84,10 @@ func surrender(nc net.Conn) (tcp *net.TCPConn, unread []byte, closed func()) {
 		case wire.Surrenderer:
 			beneath, more, then := c.Surrender()
 			nc, unread = beneath, append(unread, more...)
-			if then != nil {
-				before := closed
+			if before := closed; before != nil && then != nil {
 				closed = func() { before(); then() }
+			} else if then != nil {
+				closed = then
 			}
 		case interface{ NetConn() net.Conn }:
 			nc = c.NetConn()

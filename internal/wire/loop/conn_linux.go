@@ -26,6 +26,7 @@ const (
 	dying                 // the connection is to end at once
 	over                  // Closed was called
 	gone                  // the loop knows it no more
+	starting              // the machine is not there yet
 )
 
 // turnBytes is how much a connection may write before others have their turn.
@@ -82,7 +83,7 @@ func (c *Conn) Drain() {
 		s = c.state.Load()
 	}
 	switch {
-	case s&gone != 0:
+	case s&(gone|starting) != 0:
 	case s&dying != 0:
 		c.finish()
 	case !c.unblock():

@@ -15,6 +15,7 @@ func Serve(nc net.Conn, unread []byte, machine func(Link) Machine) {
 	s := &served{nc: nc, waking: make(chan struct{}, 1), done: make(chan struct{}), allOut: make(chan struct{})}
 	s.heard.Store(time.Now().UnixNano())
 	s.machine = machine(s)
+	s.Wake()
 	watch := wire.NewWatch(s.machine.Beat, s.check)
 	defer watch.Stop()
 	written := make(chan struct{})

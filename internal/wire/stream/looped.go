@@ -16,10 +16,9 @@ var (
 	_ wire.Looped  = (*conn)(nil)
 )
 
-// linked makes l what drives the response. What came before that is looked for once more.
+// linked makes l what drives the response. Output is asked for at once, so that what came in between is not forgotten.
 func (c *conn) linked(l loop.Link) loop.Machine {
 	c.link.Store(&link{l})
-	l.Wake()
 	return c
 }
 
