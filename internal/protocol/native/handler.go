@@ -236,10 +236,10 @@ func (h *Handler) connect(f *frame) {
 		frame := h.welcome(f.Ref, s)
 		s.Answer(0, answer{frame: frame, quiet: true}, len(frame))
 	}
-	h.session.Store(s)
-	if h.c.Beside {
+	if h.c.Beside { // before the welcome can leave: the client may answer it at once
 		h.streams.Store(s.ID(), h)
 	}
+	h.session.Store(s)
 	h.conn.Wake()
 }
 

@@ -140,6 +140,9 @@ func (q *request) begin() {
 	h.Set("Cache-Control", "no-store, no-transform") // a proxy that compresses would hold back what it compresses
 	h.Set("X-Accel-Buffering", "no")
 	h.Set("X-Content-Type-Options", "nosniff")
+	if q.seat != nil { // what a loop drives does not come back for another request
+		h.Set("Connection", "close")
+	}
 	if q.o.Prelude != nil {
 		_, _ = q.w.Write(q.o.Prelude()) // the next write tells whether the client has gone
 	}

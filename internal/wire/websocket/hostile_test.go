@@ -277,7 +277,7 @@ func TestFloodOfPings(t *testing.T) {
 	for range 1000 {
 		raw(t, ws, flood)
 	}
-	if grown := int64(live() - before); grown > 1<<20 {
+	if grown := int64(live() - before); grown > 4<<20 { // a pooled buffer or two of what goes on meanwhile, and nothing of 6 MB of pings
 		t.Errorf("a million pings hold %d bytes", grown)
 	}
 	raw(t, ws, frame(final|websocket.PingMessage, []byte("last")), frame(final|websocket.TextMessage, []byte("hello")))
