@@ -16,22 +16,27 @@ import (
 type Options struct {
 	Host        string // for the request
 	Path        string // with its query
-	PublishPath string // of the publisher; Path unless given
+	PublishPath string // of the publisher, where it is not the one that is usual for the protocol
 	Token       string // what lets subscribers in, where the protocol has such a thing
 	Key         string // what lets the publisher in: "id:secret"
 }
 
-func (o Options) websocket() websocket {
+// websocket is what all protocols over WebSocket have; publishing is the publisher's path unless the options name one.
+func (o Options) websocket(publishing string) websocket {
 	w := websocket{host: o.Host, path: o.Path, publishPath: o.PublishPath}
 	if w.publishPath == "" {
-		w.publishPath = o.Path
+		w.publishPath = publishing
 	}
 	return w
 }
 
 var dialects = map[string]func(Options) crowd.Dialect{
-	"sno":   newSno,
-	"plain": newPlain,
+	"centrifugo": newCentrifugo,
+	"mqtt":       newMQTT,
+	"plain":      newPlain,
+	"sno":        newSno,
+	"socket.io":  newSocketIO,
+	"topics":     newTopics,
 }
 
 // Names are those of all dialects.
@@ -39,7 +44,7 @@ func Names() []string { return slices.Sorted(maps.Keys(dialects)) }
 
 // New makes a dialect by its name, for the server at a URL: ws, wss, mqtt.
 func New(name, address string, o Options) (d crowd.Dialect, hostport string, secure bool, err error) {
-	make, known := dialects[name]
+	build, known := dialects[name]
 	if !known {
 		return nil, "", false, fmt.Errorf("there is no protocol %q; there are %s", name, strings.Join(Names(), ", "))
 	}
@@ -56,5 +61,5 @@ func New(name, address string, o Options) (d crowd.Dialect, hostport string, sec
 	if u.Port() == "" {
 		u.Host += ":" + port
 	}
-	return make(o), u.Host, u.Scheme == "wss", nil
+	return build(o), u.Host, u.Scheme == "wss", nil
 }

@@ -2,19 +2,13 @@
 
 package dialect
 
-import (
-	"github.com/snoserver/sno/bench/crowd"
-)
+import "github.com/snoserver/sno/bench/crowd"
 
-// plain is no protocol at all: who connects to one path hears what is sent to the other. The floor program, the bare servers of npm's ws and of uWebSockets speak it, and nchan with paths of its own.
+// plain is no protocol at all: who connects to one path hears what is sent to the other. The floor program, the bare servers of npm's ws and of uWebSockets speak it, and nchan.
 type plain struct{ websocket }
 
-// newPlain needs both paths.
 func newPlain(o Options) crowd.Dialect {
-	p := &plain{o.websocket()}
-	if p.publishPath == p.path && p.path == "/ws" {
-		p.publishPath = "/pub"
-	}
+	p := &plain{o.websocket("/pub")}
 	p.hello = func(c *crowd.Conn) { c.Ready() }
 	p.hear = func(*crowd.Conn, []byte) error { return nil } // nchan tells its publishers how many subscribers there are
 	return p

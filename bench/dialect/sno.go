@@ -19,7 +19,7 @@ type sno struct {
 }
 
 func newSno(o Options) crowd.Dialect {
-	s := &sno{websocket: o.websocket()}
+	s := &sno{websocket: o.websocket(o.Path)}
 	s.protocol = "sno.v1"
 	s.connect, s.key = `{"type":"connect"}`, `{"type":"connect"}`
 	if o.Token != "" {

@@ -59,7 +59,7 @@ func (w *websocket) Read(c *crowd.Conn, in []byte) (int, error) {
 		return w.upgraded(c, in)
 	}
 	if c.Left > 0 {
-		return w.proceed(c, in), nil
+		return proceed(c, in), nil
 	}
 	op, head, size, whole := frameHead(in)
 	if !whole {
@@ -75,8 +75,8 @@ func (w *websocket) Read(c *crowd.Conn, in []byte) (int, error) {
 	return 0, nil
 }
 
-// proceed takes what has come of a frame's payload.
-func (w *websocket) proceed(c *crowd.Conn, in []byte) int {
+// proceed takes what has come of a message that is taken as it comes.
+func proceed(c *crowd.Conn, in []byte) int {
 	n := min(c.Left, len(in))
 	if n == c.Left {
 		c.Deliver(in[:n])

@@ -103,7 +103,7 @@ func run(o options) error {
 	return nil
 }
 
-const steps = "idle:SETTLE, fanout:IN-FLIGHT:LONG, rate:PER-SECOND:LONG"
+const steps = "idle:SETTLE, fanout:IN-FLIGHT:LONG, rate:PER-SECOND:LONG, subscribe:CHANNELS-EACH"
 
 // perform runs one step of a plan.
 func perform(r *scenario.Run, step string, warm time.Duration) (scenario.Result, error) {
@@ -119,6 +119,9 @@ func perform(r *scenario.Run, step string, warm time.Duration) (scenario.Result,
 	number, err := strconv.ParseFloat(first, 64)
 	if err != nil {
 		return scenario.Result{}, err
+	}
+	if word == "subscribe" {
+		return r.Subscribe(int(number))
 	}
 	long, err := time.ParseDuration(second)
 	if err != nil {
