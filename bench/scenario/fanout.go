@@ -11,22 +11,23 @@ import (
 // lostAfter is how long nothing is delivered before what is missing counts as lost: protocols that promise nothing drop messages under load.
 const lostAfter = 1500 * time.Millisecond
 
-// Fanout keeps a number of publishes in flight, for a second to warm up and then for so long, and tells how many deliveries the server makes in a second of its processor time.
-// With channels of the subscribers' own each publish goes to a random one.
+// Fanout keeps a number of publishes in flight, for a while to warm up and then for so long, and tells how many deliveries the server makes in a second of its processor time.
+// With channels of the subscribers' own each publish goes to a random one. Where there is never more than one publish in flight the measurement begins and ends between two of them,
+// at most twice as long after its time, so that what the server has done and what has been counted is the same.
 func (r *Run) Fanout(inFlight int, warm, long time.Duration) (Result, error) {
 	c := r.Crowd
-	r.Crowd.Latency.Reset()
 	flow := newFlow(r)
 	m := r.measure(c.Delivered)
 	begun, measuring := time.Now(), false
 	for {
 		t := time.Now()
-		if !measuring && t.Sub(begun) >= warm {
-			measuring = true
+		late := t.Sub(begun) - warm
+		between := inFlight > 1 || flow.missing() == 0
+		if !measuring && late >= 0 && (between || late >= long) {
+			measuring, begun = true, t.Add(-warm)
 			c.Latency.Reset()
 			m = r.measure(c.Delivered)
-		}
-		if t.Sub(begun) >= warm+long {
+		} else if measuring && late >= long && (between || late >= 3*long) {
 			break
 		}
 		for flow.inFlight() < inFlight {
