@@ -93,9 +93,13 @@ func serveSno(ctx context.Context, p *Place, v Variant, dir string) (*Running, e
 	address, said := serving(log)
 	if address == "" {
 		s.stop()
+		_ = log.Close()
 		return nil, fmt.Errorf("sno serve did not listen: %s", said)
 	}
-	go func() { _, _ = io.Copy(io.Discard, log) }()
+	go func() {
+		_, _ = io.Copy(io.Discard, log)
+		_ = log.Close()
+	}()
 	return &Running{
 		Protocol: "sno", URL: "ws" + strings.TrimPrefix(address, "http") + "/v1/ws", Token: token, Key: snoKey + ":" + snoSecret,
 		Pids: []int{s.pid()}, stop: s.stop,
