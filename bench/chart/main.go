@@ -39,14 +39,14 @@ func run(from, page, svg string) error {
 		return err
 	}
 	if svg != "" {
-		if err := os.WriteFile(svg, draw(r), 0o644); err != nil { //nolint:gosec // no secret
+		if err := os.WriteFile(svg, draw(r), 0o644); err != nil {
 			return err
 		}
 	}
 	if page == "" {
 		return nil
 	}
-	text, err := os.ReadFile(page) //nolint:gosec // the file is named by who runs this
+	text, err := os.ReadFile(page)
 	if err != nil {
 		return err
 	}
@@ -54,7 +54,7 @@ func run(from, page, svg string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", page, err)
 	}
-	return os.WriteFile(page, []byte(filled), 0o644) //nolint:gosec // no secret
+	return os.WriteFile(page, []byte(filled), 0o644)
 }
 
 // fill puts the tables between the marks.

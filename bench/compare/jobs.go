@@ -43,18 +43,19 @@ func perSecond(step int, name, title string) column {
 	return column{report.Column{Name: name, Title: title}, step, func(r scenario.Result) float64 { return r.PerSecond }}
 }
 
-func bytesEach(step int, name, title string, per float64) column {
-	return column{report.Column{Name: name, Title: title, Unit: "bytes", Less: true}, step, func(r scenario.Result) float64 { return r.BytesEach / per }}
+// bytesEach and quantiles are of the first step.
+func bytesEach(name, title string, per float64) column {
+	return column{report.Column{Name: name, Title: title, Unit: "bytes", Less: true}, 1, func(r scenario.Result) float64 { return r.BytesEach / per }}
 }
 
-func quantiles(step int) []column {
+func quantiles() []column {
 	c := func(name string, value func(scenario.Result) float64) column {
-		return column{report.Column{Name: name, Title: name, Unit: "µs", Less: true}, step, value}
+		return column{report.Column{Name: name, Title: name, Unit: "µs", Less: true}, 1, value}
 	}
 	return []column{
 		c("p50", func(r scenario.Result) float64 { return r.P50 }),
 		c("p99", func(r scenario.Result) float64 { return r.P99 }),
-		{report.Column{Name: "lost", Title: "lost", Plain: true, Less: true}, step, func(r scenario.Result) float64 { return float64(r.Lost) }},
+		{report.Column{Name: "lost", Title: "lost", Plain: true, Less: true}, 1, func(r scenario.Result) float64 { return float64(r.Lost) }},
 	}
 }
 
@@ -70,29 +71,29 @@ func jobs(long, settle time.Duration) []*job {
 			subscribers: 10000, warm: half / 2, plan: fmt.Sprintf("idle:1s,fanout:1:%v,fanout:16:%v", long, long),
 			columns: []column{
 				perCPU(2, "fanout1", "1 publish in flight"), perCPU(3, "fanout16", "16 in flight"),
-				bytesEach(1, "idle", "bytes of memory per connection, 1 s after", 1), perSecond(0, "connect", "connections a second"), perCPU(0, "connectcpu", "and per processor second"),
+				bytesEach("idle", "bytes of memory per connection, 1 s after", 1), perSecond(0, "connect", "connections a second"), perCPU(0, "connectcpu", "and per processor second"),
 			},
 		},
 		{
 			name: "single", title: "One message in → out, one subscriber, kept in memory", small: true,
-			subscribers: 1, spin: true, warm: half / 2, plan: fmt.Sprintf("fanout:1:%v", long), only: servers, columns: quantiles(1),
+			subscribers: 1, spin: true, warm: half / 2, plan: fmt.Sprintf("fanout:1:%v", long), only: servers, columns: quantiles(),
 		},
 		{
 			name: "single-stored", title: "One message in → out, one subscriber, on disk (fsync) before it goes out", small: true,
-			variant: peers.Stored, subscribers: 1, spin: true, warm: half / 2, plan: fmt.Sprintf("fanout:1:%v", long), columns: quantiles(1),
+			variant: peers.Stored, subscribers: 1, spin: true, warm: half / 2, plan: fmt.Sprintf("fanout:1:%v", long), columns: quantiles(),
 		},
 		{
 			name: "latency-1000", title: "Latency at 20,000 deliveries a second: 1,000 subscribers, 20 messages a second",
-			subscribers: 1000, plan: fmt.Sprintf("rate:20:%v", long), only: servers, columns: quantiles(1),
+			subscribers: 1000, plan: fmt.Sprintf("rate:20:%v", long), only: servers, columns: quantiles(),
 		},
 		{
 			name: "latency-10000", title: "Latency at 20,000 deliveries a second: 10,000 subscribers, 2 messages a second",
-			subscribers: 10000, plan: fmt.Sprintf("rate:2:%v", long), only: servers, columns: quantiles(1),
+			subscribers: 10000, plan: fmt.Sprintf("rate:2:%v", long), only: servers, columns: quantiles(),
 		},
 		{
 			name: "channels", title: "100,000 channels with a subscriber each, over 2,000 connections; publishes to random ones, 256 in flight",
 			variant: peers.Topics, subscribers: 2000, channels: 50, warm: half / 2, plan: fmt.Sprintf("idle:1s,fanout:256:%v", long),
-			columns: []column{perCPU(2, "channels", "deliveries per processor second"), bytesEach(1, "subscription", "bytes of memory per subscription", 50)},
+			columns: []column{perCPU(2, "channels", "deliveries per processor second"), bytesEach("subscription", "bytes of memory per subscription", 50)},
 		},
 		{
 			name: "subscribe", title: "Subscribing: 1,000 connections ask for 100 channels each, without waiting for answers",
@@ -107,12 +108,12 @@ func jobs(long, settle time.Duration) []*job {
 		{
 			name: "idle", title: fmt.Sprintf("Memory: 19,000 idle connections with a subscription each, %v after the last was opened", settle),
 			subscribers: 19000, plan: fmt.Sprintf("idle:%v", settle), once: true, only: servers,
-			columns: []column{bytesEach(1, "idle", "bytes in user space per connection", 1)},
+			columns: []column{bytesEach("idle", "bytes in user space per connection", 1)},
 		},
 		{
 			name: "idle-tls", title: fmt.Sprintf("Memory: 10,000 idle connections with TLS that ends in the server, %v after the last was opened", settle),
 			variant: peers.TLS, subscribers: 10000, plan: fmt.Sprintf("idle:%v", settle), once: true,
-			columns: []column{bytesEach(1, "idle", "bytes in user space per connection", 1)},
+			columns: []column{bytesEach("idle", "bytes in user space per connection", 1)},
 		},
 	}
 }

@@ -60,8 +60,9 @@ func main() {
 	})
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, o); err != nil {
+	err := run(ctx, o)
+	stop()
+	if err != nil {
 		log.Fatal(err)
 	}
 }
@@ -75,7 +76,7 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // no secret
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
 	t := &turns{place: &peers.Place{Root: ".", Dir: dir, Core: o.serverCore, Sno: o.sno}, core: o.clientCore, rounds: o.rounds, progress: os.Stderr}

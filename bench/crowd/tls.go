@@ -3,6 +3,7 @@
 package crowd
 
 import (
+	"context"
 	"crypto/tls"
 	"io"
 	"net"
@@ -20,8 +21,8 @@ type handshake struct {
 
 // shake makes TLS of a connection that is being opened.
 func (c *Crowd) shake(k *Conn) {
-	k.tls = tls.Client(&socket{fd: int(k.fd), patient: true}, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // a server under test has a certificate of its own making
-	go func() { c.handshakes <- handshake{k, k.tls.Handshake()} }()
+	k.tls = tls.Client(&socket{fd: int(k.fd), patient: true}, &tls.Config{InsecureSkipVerify: true})
+	go func() { c.handshakes <- handshake{k, k.tls.HandshakeContext(context.Background())} }()
 }
 
 // adopt takes the connections whose handshakes have ended into the loop.
@@ -56,14 +57,14 @@ type socket struct {
 	patient bool
 }
 
-// wouldBlock is a temporary error: crypto/tls does not give the connection up for it.
-type wouldBlock struct{}
+// wouldBlockError is a temporary error: crypto/tls does not give the connection up for it.
+type wouldBlockError struct{}
 
-func (wouldBlock) Error() string   { return "the socket is empty" }
-func (wouldBlock) Timeout() bool   { return true }
-func (wouldBlock) Temporary() bool { return true }
+func (wouldBlockError) Error() string   { return "the socket is empty" }
+func (wouldBlockError) Timeout() bool   { return true }
+func (wouldBlockError) Temporary() bool { return true }
 
-var errWouldBlock net.Error = wouldBlock{}
+var errWouldBlock net.Error = wouldBlockError{}
 
 func (s *socket) Read(b []byte) (int, error) {
 	for {
@@ -73,8 +74,8 @@ func (s *socket) Read(b []byte) (int, error) {
 			return 0, io.EOF
 		case err == nil:
 			return n, nil
-		case err == unix.EINTR: //nolint:errorlint // unix.Read returns nothing else
-		case err != unix.EAGAIN: //nolint:errorlint // as above
+		case err == unix.EINTR:
+		case err != unix.EAGAIN:
 			return 0, os.NewSyscallError("read", err)
 		case !s.patient:
 			return 0, errWouldBlock
@@ -92,8 +93,8 @@ func (s *socket) Write(b []byte) (int, error) {
 		switch {
 		case err == nil:
 			sent += n
-		case err == unix.EINTR: //nolint:errorlint // unix.Write returns nothing else
-		case err != unix.EAGAIN: //nolint:errorlint // as above
+		case err == unix.EINTR:
+		case err != unix.EAGAIN:
 			return sent, os.NewSyscallError("write", err)
 		default:
 			s.wait(unix.POLLOUT)

@@ -66,7 +66,7 @@ func (w *websocket) Read(c *crowd.Conn, in []byte) (int, error) {
 		return 0, nil
 	}
 	if size < 0 || size > frameMost {
-		return 0, fmt.Errorf("a frame says that it has %d bytes", uint64(size)) //nolint:gosec // as it came
+		return 0, fmt.Errorf("a frame says that it has %d bytes", uint64(size))
 	}
 	if len(in)-head >= size {
 		return head + size, w.message(c, op, in[head:head+size])

@@ -77,7 +77,7 @@ func run(o options) error {
 	if err != nil {
 		return err
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	r, err := scenario.New(c, pids, o.payload)
 	if err != nil {
 		return err

@@ -5,10 +5,10 @@ package peers
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -29,7 +29,7 @@ func nchan() *Peer {
 				return nil, errors.New("nginx has no nchan (Debian: libnginx-mod-nchan)")
 			}
 			return p.configured(ctx, "nchan", nchanConfig, func(file string) *exec.Cmd {
-				return exec.Command(nginx, "-c", file) //nolint:noctx,gosec // process.stop ends it
+				return exec.Command(nginx, "-c", file) //nolint:noctx // process.stop ends it
 			}, Running{Protocol: "plain", URL: "ws://127.0.0.1:PORT/ws"})
 		},
 	}
@@ -63,7 +63,7 @@ func mosquitto() *Peer {
 				return nil, errors.New("there is no mosquitto (Debian: mosquitto)")
 			}
 			return p.configured(ctx, "mosquitto", mosquittoConfig, func(file string) *exec.Cmd {
-				return exec.Command(broker, "-c", file) //nolint:noctx,gosec // process.stop ends it
+				return exec.Command(broker, "-c", file) //nolint:noctx // process.stop ends it
 			}, Running{Protocol: "mqtt", URL: "mqtt://127.0.0.1:PORT"})
 		},
 	}
@@ -109,7 +109,7 @@ func (p *Place) configured(ctx context.Context, name, config string, command fun
 		remove()
 		return nil, err
 	}
-	fill := strings.NewReplacer("DIR", dir, "PORT", fmt.Sprint(port), "FILES", fmt.Sprint(files), "MQTTUSER", mqttUser, "USER", nginxUser)
+	fill := strings.NewReplacer("DIR", dir, "PORT", strconv.Itoa(port), "FILES", strconv.FormatUint(files, 10), "MQTTUSER", mqttUser, "USER", nginxUser)
 	file := filepath.Join(dir, "conf")
 	if err := os.WriteFile(file, []byte(fill.Replace(config)), 0o600); err != nil {
 		remove()

@@ -25,7 +25,7 @@ func floor(mode, about string) *Peer {
 			if err != nil {
 				return nil, err
 			}
-			s, port, err := p.listens(ctx, exec.Command(program, mode)) //nolint:noctx,gosec // process.stop ends it; the program is ours
+			s, port, err := p.listens(ctx, exec.Command(program, mode)) //nolint:noctx // process.stop ends it
 			if err != nil {
 				return nil, err
 			}
@@ -51,10 +51,10 @@ func (p *Place) buildFloor(ring bool) (program string, err error) {
 			return errors.New("there is no C compiler (Debian: gcc, libc6-dev)")
 		}
 		source := filepath.Join(p.Dir, "floor.c")
-		if err := os.WriteFile(source, floorSource, 0o644); err != nil { //nolint:gosec // no secret
+		if err := os.WriteFile(source, floorSource, 0o644); err != nil {
 			return err
 		}
-		err = run(exec.Command(cc, append([]string{"-O2", "-o", program, source}, more...)...)) //nolint:noctx,gosec // it ends by itself; the arguments are ours
+		err = run(exec.Command(cc, append([]string{"-O2", "-o", program, source}, more...)...)) //nolint:noctx // it ends by itself
 		if err != nil && ring {
 			return fmt.Errorf("it needs the header of io_uring (Debian: liburing-dev): %w", err)
 		}

@@ -56,14 +56,14 @@ func (p *Place) nodejs(ctx context.Context, file string) (*process, int, error) 
 	if err := p.once("node", func() error { return install(dir) }); err != nil {
 		return nil, 0, err
 	}
-	cmd := exec.Command(node, file) //nolint:noctx,gosec // process.stop ends it; the script is ours
+	cmd := exec.Command(node, file) //nolint:noctx // process.stop ends it
 	cmd.Dir = dir
 	return p.listens(ctx, cmd)
 }
 
 // install writes the scripts and has npm fetch what they need, unless that is there from the last time.
 func install(dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // no secret
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
 	files, err := scripts.ReadDir("node")
@@ -71,17 +71,17 @@ func install(dir string) error {
 		return err
 	}
 	lock := filepath.Join(dir, "package-lock.json")
-	before, _ := os.ReadFile(lock) //nolint:gosec // a file of ours
+	before, _ := os.ReadFile(lock)
 	for _, f := range files {
 		text, err := scripts.ReadFile("node/" + f.Name())
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(dir, f.Name()), text, 0o644); err != nil { //nolint:gosec // no secret
+		if err := os.WriteFile(filepath.Join(dir, f.Name()), text, 0o644); err != nil {
 			return err
 		}
 	}
-	wanted, err := os.ReadFile(lock) //nolint:gosec // a file of ours
+	wanted, err := os.ReadFile(lock)
 	if err != nil {
 		return err
 	}

@@ -29,7 +29,7 @@ func sno() *Peer {
 
 const (
 	snoKey    = "bench"
-	snoSecret = "0123456789abcdef0123456789abcdef" //nolint:gosec // of a server on loopback that lives for seconds
+	snoSecret = "0123456789abcdef0123456789abcdef"
 )
 
 func (p *Place) buildSno() error {

@@ -134,7 +134,7 @@ func (r *Report) Write(file string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(file, append(text, '\n'), 0o644) //nolint:gosec // no secret
+	return os.WriteFile(file, append(text, '\n'), 0o644)
 }
 
 // Read reads what Write has written.
