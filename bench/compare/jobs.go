@@ -84,11 +84,11 @@ func jobs(long, settle time.Duration) []*job {
 		},
 		{
 			name: "latency-1000", title: "Latency at 20,000 deliveries a second: 1,000 subscribers, 20 messages a second",
-			subscribers: 1000, plan: fmt.Sprintf("rate:20:%v", long), only: servers, columns: quantiles(),
+			subscribers: 1000, plan: fmt.Sprintf("rate:20:%v", 2*long), only: servers, columns: quantiles(),
 		},
 		{
 			name: "latency-10000", title: "Latency at 20,000 deliveries a second: 10,000 subscribers, 2 messages a second",
-			subscribers: 10000, plan: fmt.Sprintf("rate:2:%v", long), only: servers, columns: quantiles(),
+			subscribers: 10000, plan: fmt.Sprintf("rate:2:%v", 2*long), only: servers, columns: quantiles(),
 		},
 		{
 			name: "channels", title: "100,000 channels with a subscriber each, over 2,000 connections; publishes to random ones, 256 in flight",

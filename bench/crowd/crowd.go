@@ -72,7 +72,7 @@ func New(opt Options) (*Crowd, error) {
 		handshakes: make(chan handshake, opt.Opening+1),
 	}
 	for i := range opt.Subscribers * max(0, opt.Channels) {
-		c.names = append(c.names, fmt.Sprintf("%s:%d", Shared, i))
+		c.names = append(c.names, fmt.Sprintf("%s-%d", Shared, i))
 	}
 	for i := range c.conns {
 		k := &c.conns[i]

@@ -75,7 +75,11 @@ func All() []*Peer {
 
 // Given is a server that somebody else has started.
 func Given(name string, r Running) *Peer {
-	return &Peer{Name: name, About: "given by its URL", knows: []Variant{Usual, Topics}, start: func(context.Context, *Place, Variant) (*Running, error) { return &r, nil }}
+	knows := []Variant{Usual}
+	if r.Protocol != "plain" { // which has no channels
+		knows = append(knows, Topics)
+	}
+	return &Peer{Name: name, About: "given by its URL", knows: knows, start: func(context.Context, *Place, Variant) (*Running, error) { return &r, nil }}
 }
 
 // Place is where things are built and servers keep their files.

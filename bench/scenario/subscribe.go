@@ -16,7 +16,7 @@ func (r *Run) Subscribe(each int) (Result, error) {
 	m := r.measure(func() uint64 { return uint64(c.Subscriptions()) })
 	for i := range c.Subscribers() {
 		for j := range names {
-			names[j] = fmt.Sprintf("bench:%d:%d", i, j)
+			names[j] = fmt.Sprintf("bench-%d-%d", i, j)
 		}
 		if err := c.Ask(i, names); err != nil {
 			return Result{}, err
