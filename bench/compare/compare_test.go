@@ -230,15 +230,15 @@ func TestAlso(t *testing.T) {
 }
 
 func TestGuard(t *testing.T) {
-	then := baseline{Factor: 1.5, Fanout1: 2, Fanout16: 4, Idle: 1000}
+	then := baseline{Factor: 1.5, Factor16: 2, Fanout1: 2, Fanout16: 4, Idle: 1000}
 	for name, c := range map[string]struct {
 		now   baseline
 		fails string
 	}{
 		"the same":        {baseline{Fanout1: 2, Fanout16: 4, Idle: 1000}, ""},
-		"within":          {baseline{Fanout1: 2.9, Fanout16: 5.9, Idle: 1490}, ""},
+		"within":          {baseline{Fanout1: 2.9, Fanout16: 7.9, Idle: 1490}, ""},
 		"slower":          {baseline{Fanout1: 3.1, Fanout16: 4, Idle: 1000}, "one in flight"},
-		"slower in bulk":  {baseline{Fanout1: 2, Fanout16: 6.1, Idle: 1000}, "sixteen in flight"},
+		"slower in bulk":  {baseline{Fanout1: 2, Fanout16: 8.1, Idle: 1000}, "sixteen in flight"},
 		"fatter":          {baseline{Fanout1: 2, Fanout16: 4, Idle: 1510}, "idle connection"},
 		"better by a lot": {baseline{Fanout1: 1, Fanout16: 1, Idle: 10}, ""},
 	} {

@@ -2,7 +2,7 @@
 
 // Command compare measures this server and others in turn, each alone on one processor and the load client on another, and prints medians and ratios.
 //
-//	go run ./bench/compare                  the small set, some five minutes
+//	go run ./bench/compare                  the small set, about six minutes
 //	go run ./bench/compare -set full        all
 //	go run ./bench/compare -guard bench/baseline.json
 //
@@ -31,7 +31,7 @@ import (
 
 type options struct {
 	set, servers, jobs, dir, sno, json string
-	guard, writeBaseline               string
+	guard, writeBaseline, note         string
 	rounds, serverCore, clientCore     int
 	long, settle                       time.Duration
 	also                               []*peers.Peer
@@ -48,6 +48,7 @@ func main() {
 	flag.StringVar(&o.json, "json", "bin/bench/report.json", "where the report goes, with every round's numbers")
 	flag.StringVar(&o.guard, "guard", "", "measure sno and the floor only, and fail if they are farther apart than this baseline says")
 	flag.StringVar(&o.writeBaseline, "write-baseline", "", "measure sno and the floor only, and write a new baseline to this file")
+	flag.StringVar(&o.note, "note", "", "what else there is to say of the machine")
 	flag.IntVar(&o.rounds, "rounds", 3, "rounds; in each every server has its turn")
 	flag.IntVar(&o.serverCore, "server-core", 0, "the servers' processor")
 	flag.IntVar(&o.clientCore, "client-core", min(1, runtime.NumCPU()-1), "the load client's processor")
@@ -86,7 +87,7 @@ func run(ctx context.Context, o options) error {
 	if err := t.build(ctx); err != nil {
 		return err
 	}
-	r := &report.Report{Date: time.Now().UTC().Format(time.DateOnly), Machine: machine(), Set: o.set}
+	r := &report.Report{Date: time.Now().UTC().Format(time.DateOnly), Machine: machine(o.note), Set: o.set}
 	for _, j := range todo {
 		table, absent := t.do(ctx, j)
 		r.Tables, r.Absent = append(r.Tables, table), append(r.Absent, absent...)
@@ -188,7 +189,7 @@ func parseAlso(s string) (*peers.Peer, error) {
 }
 
 // machine says on what this runs.
-func machine() string {
+func machine(note string) string {
 	model := runtime.GOARCH
 	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
 		if _, rest, found := strings.Cut(string(text), "model name\t: "); found {
@@ -196,5 +197,8 @@ func machine() string {
 		}
 	}
 	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
-	return fmt.Sprintf("%s, %d processors, Linux %s, %s", strings.TrimSpace(model), runtime.NumCPU(), strings.TrimSpace(string(kernel)), runtime.Version())
+	if note != "" {
+		note = ", " + note
+	}
+	return fmt.Sprintf("%s, %d processors%s, Linux %s, %s", strings.TrimSpace(model), runtime.NumCPU(), note, strings.TrimSpace(string(kernel)), runtime.Version())
 }

@@ -19,7 +19,7 @@ type Options struct {
 	Subscribers int
 	Channels    int           // channels of each subscriber; 0: all share the one channel "bench"; below 0: none
 	Opening     int           // connections that are opened at the same time; 128 if 0
-	Patience    time.Duration // how long all connections may take to open; 60 s if 0
+	Patience    time.Duration // how long all connections may take to open; 5 min if 0
 }
 
 // Shared is the channel that all subscribers have, unless they have channels of their own.
@@ -57,7 +57,7 @@ func New(opt Options) (*Crowd, error) {
 		opt.Opening = 128
 	}
 	if opt.Patience == 0 {
-		opt.Patience = 60 * time.Second
+		opt.Patience = 5 * time.Minute
 	}
 	a, err := net.ResolveTCPAddr("tcp4", opt.Address)
 	if err != nil {
