@@ -2,7 +2,7 @@ GO       ?= go
 LINT     := bin/golangci-lint
 LINT_VER := v2.15.0
 
-.PHONY: all fmt lint test deps vectors browser fuzz network bench build clean
+.PHONY: all fmt lint test deps vectors browser fuzz network microbench bench bench-deps bench-full bench-guard bench-baseline bench-page build clean
 
 all: fmt lint test ## format, lint, test
 
@@ -24,7 +24,21 @@ fuzz: ; sh .ci/fuzz 60s
 
 network: ; SNO_TEST_NETWORK=1 $(GO) test -count=1 -v -run SilentDeathOfAStream ./internal/contract
 
-bench: ; $(GO) test -run '^$$' -bench . ./internal/...
+microbench: ; $(GO) test -run '^$$' -bench . ./internal/...
+
+bench-deps: ; sh bench/deps
+
+bench: bench-deps ; $(GO) run ./bench/compare
+
+bench-full: bench-deps ; $(GO) run ./bench/compare -set full -json bin/bench/full.json
+
+bench-guard: bench-deps ; $(GO) run ./bench/compare -guard bench/baseline.json
+
+bench-baseline: bench-deps ; $(GO) run ./bench/compare -write-baseline bench/baseline.json
+
+bench-page: bench-deps
+	$(GO) run ./bench/compare -set full -json docs/performance.json
+	$(GO) run ./bench/chart -report docs/performance.json -page docs/performance.md -svg docs/performance.svg
 
 clean: ; rm -rf bin
 
