@@ -65,13 +65,27 @@ const sendPath = "/v1/send"
 
 // routes adds the paths of the transports.
 func (t *transports) routes(mux *http.ServeMux) {
-	mux.HandleFunc("GET /v1/ws", t.s.beginning(t.serveWebSocket))
-	for _, method := range []string{"GET", "POST"} {
-		mux.HandleFunc(method+" /v1/stream", t.s.beginning(t.answer(t.serveStream)))
-		mux.HandleFunc(method+" /v1/sse", t.s.beginning(t.answer(t.serveEvents)))
-		mux.HandleFunc(method+" /v1/poll", t.answer(t.servePoll))
+	t.route(mux, "/v1/ws", t.s.beginning(t.serveWebSocket), "GET")
+	t.route(mux, "/v1/stream", t.s.beginning(t.answer(t.serveStream)), "GET", "POST")
+	t.route(mux, "/v1/sse", t.s.beginning(t.answer(t.serveEvents)), "GET", "POST")
+	t.route(mux, "/v1/poll", t.answer(t.servePoll), "GET", "POST")
+	t.route(mux, sendPath, t.answer(t.serveSend), "POST")
+}
+
+// route adds a path, the answer to browsers that ask before a page of another origin uses it, and a refusal for its other methods.
+func (t *transports) route(mux *http.ServeMux, path string, h http.HandlerFunc, methods ...string) {
+	for _, method := range methods {
+		mux.HandleFunc(method+" "+path, h)
 	}
-	mux.HandleFunc("POST "+sendPath, t.answer(t.serveSend))
+	mux.HandleFunc("OPTIONS "+path, t.answer(func(w http.ResponseWriter, r *http.Request) error {
+		return api.Preflight(w, r, methods, true) // answer has refused the pages of other origins
+	}))
+	list := strings.Join(methods, ", ") + ", OPTIONS"
+	mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+		api.Share(w, r, t.s.allowed(r))
+		w.Header().Set("Allow", list)
+		problem.WriteStatus(w, r, http.StatusMethodNotAllowed, hub.Errorf(hub.CodeBadRequest, "%.20q is not allowed here; use %s", r.Method, list), nil)
+	})
 }
 
 // lasting says of which routes the duration of a request tells nothing: it lasts as long as its client likes, or waits for a message.
