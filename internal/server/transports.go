@@ -191,12 +191,19 @@ func (t *transports) open(w http.ResponseWriter, r *http.Request, e *stream.Endp
 	if err != nil {
 		return err
 	}
+	if gaveUp(r) {
+		return nil
+	}
 	c.Append, c.EveryFrame = form, transport == "sse"
 	e.Serve(w, r, stream.Opening{Frames: frames, Whole: c.Strict}, func(conn wire.Conn) wire.Handler {
 		return t.s.telemetry.Connection(transport, t.protocol.Handler(conn, c))
 	})
 	return nil
 }
+
+// gaveUp reports whether nobody waits for the answer any more. A client that has given up a request has made another, which goes on with its session: it would
+// lose that to the one it gave up.
+func gaveUp(r *http.Request) bool { return r.Context().Err() != nil }
 
 func (t *transports) servePoll(w http.ResponseWriter, r *http.Request) error {
 	wait, err := parseWait(r.URL.Query().Get("wait"))
@@ -210,6 +217,9 @@ func (t *transports) servePoll(w http.ResponseWriter, r *http.Request) error {
 	frames, err := t.frames(w, r)
 	if err != nil {
 		return err
+	}
+	if gaveUp(r) {
+		return nil
 	}
 	c.Append, c.Poll, c.Beside = poll.AppendFrame, true, false
 	t.poll.Serve(w, r, frames, wait, func(conn wire.Conn) poll.Handler { return t.s.telemetry.Poll(t.protocol.Handler(conn, c)) })
