@@ -103,7 +103,7 @@ func (t *transports) answer(h func(http.ResponseWriter, *http.Request) error) ht
 		if allowed {
 			err = h(w, r)
 		}
-		if err == nil {
+		if err == nil || gaveUp(r) { // who has gone is not refused, and a body that was cut off is not worth a line of the log
 			return
 		}
 		problem.Write(w, r, t.refused(r, err), nil)
