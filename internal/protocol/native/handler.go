@@ -228,10 +228,10 @@ func (h *Handler) connect(f *frame) {
 		frame := h.welcome(f.Ref, s)
 		s.Answer(0, answer{frame: frame, quiet: true}, len(frame))
 	}
-	h.session.Store(s)
 	if h.c.Beside {
-		h.streams.Store(s.ID(), h)
+		h.streams.Store(s.ID(), h) // before Pull can give out welcome: whoever has read it may send
 	}
+	h.session.Store(s)
 	h.conn.Wake()
 }
 

@@ -55,7 +55,11 @@ func (p *Protocol) Send(body []byte) *hub.Error {
 	}
 	v, _ := p.streams.Load(f.Session)
 	h, found := v.(*Handler)
-	if !found || subtle.ConstantTimeCompare([]byte(h.session.Load().Key()), []byte(f.SessionKey)) != 1 {
+	var s *hub.Session
+	if found {
+		s = h.session.Load() // nil: it is about to begin
+	}
+	if s == nil || subtle.ConstantTimeCompare([]byte(s.Key()), []byte(f.SessionKey)) != 1 {
 		return hub.Errorf(hub.CodeNotFound, "there is no such session here: it has ended, or it is not one of a stream; connect anew")
 	}
 	if f.Time != nil && *f.Time != h.greeted {
