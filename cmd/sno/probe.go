@@ -3,9 +3,13 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http/httptrace"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -34,7 +38,7 @@ func newProbe() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "probe",
 		Short: "Check from outside that a server does its work, step by step and on every transport",
-		Long: `Connect with the credential, subscribe, publish, receive, and resume after a position, on each transport, and say how long each step took. Made for the
+		Long: `Connect, show the credential, subscribe, publish, receive, and resume after a position, on each transport, and say how long each step took. Made for the
 health check of a container and for monitoring systems: the first line sums up, and the exit code says the rest: 0 all is well, 1 a transport failed or
 a step was slower than --warn, 2 none works.
 
@@ -95,20 +99,21 @@ type probing struct {
 	resumed  *client.Client
 	received chan client.Event
 	ack      client.Ack // of the message that was published last
+	dialled  chan error // the end of Dial
 }
 
 // probe takes the steps one after the other until one fails.
 func (p *probe) probe(ctx context.Context, o client.Options) transportReport {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
-	on := &probing{o: o, channel: p.channel, received: make(chan client.Event, 100)}
+	on := &probing{o: o, channel: p.channel, received: make(chan client.Event, 100), dialled: make(chan error, 1)}
 	defer on.close()
 	report := transportReport{Transport: string(o.Transport)}
 	for _, step := range []struct {
 		name string
 		do   func(context.Context) error
 	}{
-		{"connect", on.connect}, {"subscribe", on.subscribe}, {"publish", on.publish}, {"receive", on.receive}, {"resume", on.resume},
+		{"connect", on.connect}, {"auth", on.auth}, {"subscribe", on.subscribe}, {"publish", on.publish}, {"receive", on.receive}, {"resume", on.resume},
 	} {
 		began := time.Now()
 		err := step.do(ctx)
@@ -147,10 +152,41 @@ func (p *probing) handle(e client.Event) {
 	}
 }
 
-func (p *probing) connect(ctx context.Context) (err error) {
-	p.first, err = client.Dial(ctx, p.o)
-	return err
+// connect begins to dial, and waits until there is a connection to the server on which nothing has been said: TCP and, where it is used, TLS.
+func (p *probing) connect(ctx context.Context) error {
+	made := make(chan struct{})
+	opened := sync.OnceFunc(func() { close(made) })
+	o := p.o
+	if strings.HasPrefix(o.URL, "https:") || strings.HasPrefix(o.URL, "wss:") {
+		o.Trace = &httptrace.ClientTrace{TLSHandshakeDone: func(_ tls.ConnectionState, err error) {
+			if err == nil {
+				opened()
+			}
+		}}
+	} else {
+		o.Trace = &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { opened() }}
+	}
+	go func() {
+		c, err := client.Dial(ctx, o)
+		p.first = c // read by those who have received from dialled
+		p.dialled <- err
+	}()
+	select {
+	case <-made:
+		return nil
+	case err := <-p.dialled:
+		p.dialled <- err
+		select {
+		case <-made: // at the same time: what has failed, if it has, is the next step
+			return nil
+		default:
+			return err
+		}
+	}
 }
+
+// auth waits until the server has taken the credential and said welcome; what comes before on a transport, such as the handshake of a WebSocket, counts here.
+func (p *probing) auth(context.Context) error { return <-p.dialled }
 
 func (p *probing) subscribe(ctx context.Context) error {
 	_, err := p.first.Subscribe(ctx, p.channel, client.SubscribeOptions{}, p.handle)

@@ -87,7 +87,7 @@ func (r *probeReport) print(w io.Writer, asJSON bool) error {
 			}
 		}
 	}
-	fmt.Fprint(table, "\nTRANSPORT\tCONNECT\tSUBSCRIBE\tPUBLISH\tRECEIVE\tRESUME\n")
+	fmt.Fprint(table, "\nTRANSPORT\tCONNECT\tAUTH\tSUBSCRIBE\tPUBLISH\tRECEIVE\tRESUME\n")
 	for _, t := range r.Transports {
 		fmt.Fprint(table, t.Transport)
 		for _, s := range t.Steps {

@@ -59,6 +59,7 @@ func Dial(ctx context.Context, o Options) (*Client, error) {
 	if o.Transport, err = ParseTransport(string(o.Transport)); err != nil {
 		return nil, err
 	}
+	server.trace = o.Trace
 	c := &Client{
 		o: o.withDefaults(), server: server, wake: make(chan struct{}, 1), done: make(chan struct{}),
 		state: StateConnecting, backoff: defaultBackoff, idPrefix: randomID(),

@@ -167,7 +167,9 @@ func (c *Client) pause(err error, attempt int) (delay time.Duration, ok bool) {
 	c.mu.Unlock()
 	e, coded := errors.AsType[*hub.Error](err)
 	switch {
-	case coded && e.Code == hub.CodeReplaced: // by a connection of our own that we had given up: nobody else knows the session's key
+	case coded && e.Code == hub.CodeReplaced && attempt > 0:
+	case coded && e.Code == hub.CodeReplaced: // by a connection of our own that we had given up, which is gone: nobody else knows the session's key
+		return 0, true
 	case coded && e.Code.Reconnect() == "no":
 		return 0, false
 	case coded && e.Code.Reconnect() == "now" && attempt == 0:

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"log/slog"
+	"net/http/httptrace"
 	"time"
 )
 
@@ -27,6 +28,8 @@ type Options struct {
 	WindowBytes int
 	// Logger hears about lost connections and retries; discarded by default.
 	Logger *slog.Logger
+	// Trace follows the requests, and the handshakes of WebSockets, on the network. Optional.
+	Trace *httptrace.ClientTrace
 	// OnState is called from the reading goroutine when the state changes; err is why a connection ended.
 	OnState func(s State, err error)
 

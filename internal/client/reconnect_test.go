@@ -222,3 +222,26 @@ func FuzzDecodeFrames(f *testing.F) {
 		}
 	})
 }
+
+// TestPause: who has lost its session to a connection that it had given up itself takes it back at once, but does not fight over it.
+func TestPause(t *testing.T) {
+	c := &Client{backoff: backoff{time.Minute, time.Hour}}
+	for _, test := range []struct {
+		code    hub.Code
+		attempt int
+		again   bool
+		at      string // "once", "later"
+	}{
+		{hub.CodeReplaced, 0, true, "once"},
+		{hub.CodeReplaced, 1, true, "later"},
+		{hub.CodeGoaway, 0, true, "once"},
+		{hub.CodeGoaway, 1, true, "later"},
+		{hub.CodeOverloadedConnect, 0, true, "later"},
+		{hub.CodeRevoked, 0, false, "once"},
+	} {
+		delay, again := c.pause(&hub.Error{Code: test.code}, test.attempt)
+		if again != test.again || (delay == 0) != (test.at == "once") {
+			t.Errorf("%v, attempt %d: %v, %v", test.code, test.attempt, delay, again)
+		}
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
 	"sync/atomic"
@@ -23,6 +24,16 @@ var errSilence = errors.New("nothing was heard from the server for too long")
 type server struct {
 	base string // its URL, without a slash at the end
 	http *http.Client
+	// trace is Options.Trace.
+	trace *httptrace.ClientTrace
+}
+
+// traced has what is done with ctx seen by the trace, if there is one.
+func (s *server) traced(ctx context.Context) context.Context {
+	if s.trace == nil {
+		return ctx
+	}
+	return httptrace.WithClientTrace(ctx, s.trace)
 }
 
 // newServer takes http, https, ws and wss for the scheme, and the address of the WebSocket for that of its server.
@@ -50,7 +61,7 @@ func (s *server) close() { s.http.CloseIdleConnections() }
 
 // post makes a request that is answered by 200 or 204; anything else is an error.
 func (s *server) post(ctx context.Context, path string, body []byte) (*http.Response, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.base+path, bytes.NewReader(body))
+	r, err := http.NewRequestWithContext(s.traced(ctx), http.MethodPost, s.base+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}

@@ -50,7 +50,7 @@ func openWebSocket(ctx context.Context, s *server, hello []byte) (link, error) {
 		},
 	}
 	url := "ws" + strings.TrimPrefix(s.base, "http") + "/v1/ws"
-	ws, response, err := dialer.DialContext(ctx, url, nil) //nolint:bodyclose // refusal reads it to its end; on success there is none
+	ws, response, err := dialer.DialContext(s.traced(ctx), url, nil) //nolint:bodyclose // refusal reads it to its end; on success there is none
 	if errors.Is(err, websocket.ErrBadHandshake) && response != nil {
 		return nil, refusal(response)
 	}

@@ -52,7 +52,7 @@ const MaxSessions = 1000
 
 // SessionInfos lists an app's sessions whose id comes after one, in the order of their ids (action admin on all channels). more says that there may be others.
 func (h *Hub) SessionInfos(g *Grant, f SessionFilter, after string, limit int) (page []SessionInfo, more bool, err error) {
-	if err := h.authoriseAll(g, ActionAdmin, ""); err != nil {
+	if err := h.authoriseAdmin(g, ""); err != nil {
 		return nil, false, err
 	}
 	if limit < 1 || limit > MaxSessions {
@@ -98,7 +98,7 @@ func (h *Hub) EndSession(g *Grant, id string, reconnect bool) error {
 
 // EndSessions ends all sessions of a client, and returns how many there were (action admin on all channels).
 func (h *Hub) EndSessions(g *Grant, client string, reconnect bool) (ended int, err error) {
-	if err := h.authoriseAll(g, ActionAdmin, ""); err != nil {
+	if err := h.authoriseAdmin(g, ""); err != nil {
 		return 0, err
 	}
 	if client == "" {
@@ -121,7 +121,7 @@ func endedBy(reconnect bool) *Error {
 }
 
 func (h *Hub) administered(g *Grant, id string) (*Session, error) {
-	if err := h.authoriseAll(g, ActionAdmin, ""); err != nil {
+	if err := h.authoriseAdmin(g, ""); err != nil {
 		return nil, err
 	}
 	if s := h.Session(id); s != nil && s.Grant().App == g.App {

@@ -39,7 +39,7 @@ const lastReserved = "\x1f\xff"
 // Channels lists the channels that begin with prefix and come after a name (action admin on all that begin so): those that somebody has published to
 // and those that somebody follows. more says that there are others after the last.
 func (h *Hub) Channels(ctx context.Context, g *Grant, prefix, after string, limit int) (page []ChannelInfo, more bool, err error) {
-	if err := h.authoriseAll(g, ActionAdmin, prefix); err != nil {
+	if err := h.authoriseAdmin(g, prefix); err != nil {
 		return nil, false, err
 	}
 	if limit < 1 || limit > MaxChannels {

@@ -164,12 +164,12 @@ func (h *Hub) authorise(g *Grant, a Action, name string) (Channel, *Rule, error)
 	return ch, rule, g.Authorise(a, name, rule)
 }
 
-// authoriseAll asks the grant for all channels that begin with prefix.
-func (h *Hub) authoriseAll(g *Grant, a Action, prefix string) error {
+// authoriseAdmin asks the grant for the action admin on all channels that begin with prefix.
+func (h *Hub) authoriseAdmin(g *Grant, prefix string) error {
 	if err := h.revoked(g); err != nil {
 		return err
 	}
-	return g.AuthoriseAll(a, prefix)
+	return g.AuthoriseAll(ActionAdmin, prefix)
 }
 
 // History reads a page of a channel (action history). Query.Keep is set from the channel's rule; a Limit of 0 is an error.

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/snoserver/sno/internal/admission"
+	"github.com/snoserver/sno/internal/api"
 	"github.com/snoserver/sno/internal/config"
 	"github.com/snoserver/sno/internal/hub"
 	"github.com/snoserver/sno/internal/problem"
@@ -60,6 +61,7 @@ func (s *Server) newGate() *admission.Gate {
 // countedAway is turnAway, counted. It writes nothing to the log: a line for each would be more load in an overload.
 func (s *Server) countedAway(w http.ResponseWriter, r *http.Request, why *hub.Error, after time.Duration) {
 	s.telemetry.RefusedConnection(why.Code.String())
+	api.Share(w, r, s.allowed(r)) // what a page of another origin may not read ends its EventSource for ever
 	turnAway(w, r, why, after)
 }
 

@@ -65,13 +65,27 @@ const sendPath = "/v1/send"
 
 // routes adds the paths of the transports.
 func (t *transports) routes(mux *http.ServeMux) {
-	mux.HandleFunc("GET /v1/ws", t.s.beginning(t.serveWebSocket))
-	for _, method := range []string{"GET", "POST"} {
-		mux.HandleFunc(method+" /v1/stream", t.s.beginning(t.answer(t.serveStream)))
-		mux.HandleFunc(method+" /v1/sse", t.s.beginning(t.answer(t.serveEvents)))
-		mux.HandleFunc(method+" /v1/poll", t.answer(t.servePoll))
+	t.route(mux, "/v1/ws", t.s.beginning(t.serveWebSocket), "GET")
+	t.route(mux, "/v1/stream", t.s.beginning(t.answer(t.serveStream)), "GET", "POST")
+	t.route(mux, "/v1/sse", t.s.beginning(t.answer(t.serveEvents)), "GET", "POST")
+	t.route(mux, "/v1/poll", t.answer(t.servePoll), "GET", "POST")
+	t.route(mux, sendPath, t.answer(t.serveSend), "POST")
+}
+
+// route adds a path, the answer to browsers that ask before a page of another origin uses it, and a refusal for its other methods.
+func (t *transports) route(mux *http.ServeMux, path string, h http.HandlerFunc, methods ...string) {
+	for _, method := range methods {
+		mux.HandleFunc(method+" "+path, h)
 	}
-	mux.HandleFunc("POST "+sendPath, t.answer(t.serveSend))
+	mux.HandleFunc("OPTIONS "+path, t.answer(func(w http.ResponseWriter, r *http.Request) error {
+		return api.Preflight(w, r, methods, true) // answer has refused the pages of other origins
+	}))
+	list := strings.Join(methods, ", ") + ", OPTIONS"
+	mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+		api.Share(w, r, t.s.allowed(r))
+		w.Header().Set("Allow", list)
+		problem.WriteStatus(w, r, http.StatusMethodNotAllowed, hub.Errorf(hub.CodeBadRequest, "%.20q is not allowed here; use %s", r.Method, list), nil)
+	})
 }
 
 // lasting says of which routes the duration of a request tells nothing: it lasts as long as its client likes, or waits for a message.
@@ -89,7 +103,7 @@ func (t *transports) answer(h func(http.ResponseWriter, *http.Request) error) ht
 		if allowed {
 			err = h(w, r)
 		}
-		if err == nil {
+		if err == nil || gaveUp(r) { // who has gone is not refused, and a body that was cut off is not worth a line of the log
 			return
 		}
 		problem.Write(w, r, t.refused(r, err), nil)
@@ -177,12 +191,19 @@ func (t *transports) open(w http.ResponseWriter, r *http.Request, e *stream.Endp
 	if err != nil {
 		return err
 	}
+	if gaveUp(r) {
+		return nil
+	}
 	c.Append, c.EveryFrame = form, transport == "sse"
 	e.Serve(w, r, stream.Opening{Frames: frames, Whole: c.Strict}, func(conn wire.Conn) wire.Handler {
 		return t.s.telemetry.Connection(transport, t.protocol.Handler(conn, c))
 	})
 	return nil
 }
+
+// gaveUp reports whether nobody waits for the answer any more. A client that has given up a request has made another, which goes on with its session: it would
+// lose that to the one it gave up.
+func gaveUp(r *http.Request) bool { return r.Context().Err() != nil }
 
 func (t *transports) servePoll(w http.ResponseWriter, r *http.Request) error {
 	wait, err := parseWait(r.URL.Query().Get("wait"))
@@ -196,6 +217,9 @@ func (t *transports) servePoll(w http.ResponseWriter, r *http.Request) error {
 	frames, err := t.frames(w, r)
 	if err != nil {
 		return err
+	}
+	if gaveUp(r) {
+		return nil
 	}
 	c.Append, c.Poll, c.Beside = poll.AppendFrame, true, false
 	t.poll.Serve(w, r, frames, wait, func(conn wire.Conn) poll.Handler { return t.s.telemetry.Poll(t.protocol.Handler(conn, c)) })

@@ -2,5 +2,5 @@
 // notice nothing: every message comes once, in order and soon. After each attack the server holds no session and no memory of it, and at the end no goroutine.
 //
 // Not played: a peer whose machine vanishes (no FIN) needs a network of its own, which not every machine that runs the tests can give; what the server makes
-// of it is tested with wire/peer, and with a peer that falls silent by TestP5PresenceConverges.
+// of it is tested by TestP5SilentDeathOfAStream, in a network of its own, and with a peer that falls silent by TestP5PresenceConverges.
 package hostile

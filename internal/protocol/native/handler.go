@@ -236,8 +236,8 @@ func (h *Handler) connect(f *frame) {
 		frame := h.welcome(f.Ref, s)
 		s.Answer(0, answer{frame: frame, quiet: true}, len(frame))
 	}
-	if h.c.Beside { // before the welcome can leave: the client may answer it at once
-		h.streams.Store(s.ID(), h)
+	if h.c.Beside {
+		h.streams.Store(s.ID(), h) // before Pull can give out welcome: whoever has read it may send
 	}
 	h.session.Store(s)
 	h.conn.Wake()

@@ -54,23 +54,18 @@ func (p *Protocol) Send(body []byte) *hub.Error {
 		return hub.Errorf(hub.CodeBadHandshake, "the first frame must be {\"type\":\"connect\",\"session\":…,\"session_key\":…} with what welcome said")
 	}
 	v, _ := p.streams.Load(f.Session)
-	h, _ := v.(*Handler)
-	if !h.hasKey(f.SessionKey) {
+	h, found := v.(*Handler)
+	var s *hub.Session
+	if found {
+		s = h.session.Load() // nil: it is about to begin
+	}
+	if s == nil || subtle.ConstantTimeCompare([]byte(s.Key()), []byte(f.SessionKey)) != 1 {
 		return hub.Errorf(hub.CodeNotFound, "there is no such session here: it has ended, or it is not one of a stream; connect anew")
 	}
 	if f.Time != nil && *f.Time != h.greeted {
 		return hub.Errorf(hub.CodeNotFound, "this was meant for an earlier connection of the session; nothing of it was done")
 	}
 	return h.post(frames[1:])
-}
-
-// hasKey reports whether the session is there, and has this key.
-func (h *Handler) hasKey(key string) bool {
-	if h == nil {
-		return false
-	}
-	s := h.session.Load()
-	return s != nil && subtle.ConstantTimeCompare([]byte(s.Key()), []byte(key)) == 1
 }
 
 // post carries out frames, after those that came before.

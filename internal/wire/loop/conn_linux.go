@@ -127,7 +127,7 @@ func (c *Conn) pump(scratch *[]byte, wait bool) {
 		b := out.bytes()
 		budget -= len(b)
 		switch {
-		case len(b) > 0 && !c.write(b, out.Shared != nil), out.End:
+		case len(b) > 0 && !c.write(b, out.Shared != nil || cap(out.Buffer) > keptBuffer), out.End:
 			return
 		case out.Wait && !wait:
 			c.state.Or(slow)
@@ -140,8 +140,8 @@ func (c *Conn) pump(scratch *[]byte, wait bool) {
 	c.Wake()
 }
 
-// write writes b, and keeps what the socket does not take. It reports whether it took all.
-func (c *Conn) write(b []byte, shared bool) bool {
+// write writes b, and keeps what the socket does not take. It reports whether it took all. stays: nobody changes b.
+func (c *Conn) write(b []byte, stays bool) bool {
 	if c.secure != nil {
 		sealed := buffers.Get().(*[]byte)
 		defer putBuffer(sealed)
@@ -149,7 +149,7 @@ func (c *Conn) write(b []byte, shared bool) bool {
 			c.Kill()
 			return false
 		}
-		b, shared = *sealed, false
+		b, stays = *sealed, false
 	}
 	n, e := c.loop.sys.write(c.fd, b)
 	switch {
@@ -161,7 +161,7 @@ func (c *Conn) write(b []byte, shared bool) bool {
 		c.Kill()
 		return false
 	}
-	if c.rest = b[n:]; !shared {
+	if c.rest = b[n:]; !stays {
 		c.rest = slices.Clone(c.rest)
 	}
 	return c.unblock() // the socket may take more by now, and says so only once
