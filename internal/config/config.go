@@ -21,6 +21,7 @@ type Config struct {
 	Store          Store     `toml:"store" doc:"How messages reach the disk."`
 	Limits         Limits    `toml:"limits" doc:"What may come in, and what one message or client may use. Who is over a limit gets an error that names it."`
 	WebSocket      WebSocket `toml:"websocket" doc:"What is special to WebSocket."`
+	Wire           Wire      `toml:"wire" doc:"How bytes leave. Only for who measures: the defaults choose what is cheapest."`
 	Presence       Presence  `toml:"presence" doc:"Who is in a channel."`
 	Log            Log       `toml:"log" doc:"What the server tells about itself, on its standard error."`
 	Apps           []App     `toml:"app" doc:"The tenants. Channels of two apps never meet."`
@@ -60,6 +61,11 @@ type WebSocket struct {
 	CompressFrom Size `toml:"compress_from" min:"0" max:"32MiB" doc:"What is sent is compressed from so many bytes on, for clients that offer it, as browsers do. It saves two thirds of the bytes of JSON and more, and costs 20 µs of a processor and more for each message and client; 0: nothing that is sent is compressed."`
 }
 
+// Wire is about how bytes leave.
+type Wire struct {
+	IOURing string `toml:"io_uring" restart:"yes" values:"auto|off" doc:"Whether one system call sends to many clients, by io_uring. auto: where the kernel has it and lets this process use it, for messages for which it is cheaper; off: never."`
+}
+
 // Log is about the server's log.
 type Log struct {
 	Format string `toml:"format" restart:"yes" values:"auto|json|text" doc:"How a line is written. auto: as text on a terminal, as JSON anywhere else."`
@@ -88,6 +94,7 @@ func Default() Config {
 			Members: l.Members, MemberBytes: Size(l.MemberBytes),
 		},
 		WebSocket: WebSocket{CompressFrom: 1 << 10},
+		Wire:      Wire{IOURing: "auto"},
 		Presence:  Presence{Grace: Duration(hub.DefaultGrace)},
 		Log:       Log{Format: "auto", Level: "info"},
 	}

@@ -26,8 +26,8 @@ type budget struct{ connections, refusals, store int }
 // webhooks, …), each a share of a small limit and a fixed number of a large one.
 func budgetOf(fds int) budget {
 	share := func(part, least, most int) int { return min(max(fds/part, least), most) }
-	b := budget{refusals: share(16, 4, 64), store: share(4, 32, 1000)}
-	b.connections = max(fds-b.refusals-b.store-share(8, 16, 512), 1)
+	b := budget{refusals: share(16, 4, 64), store: share(4, 32, 500)}
+	b.connections = max(fds-b.refusals-b.store-share(8, 16, 256), 1)
 	return b
 }
 

@@ -76,7 +76,7 @@ func New(cfg config.Config, log *slog.Logger) (_ *Server, err error) {
 	}
 	s.telemetry.Hub(s.hub.Stats)
 	s.hub.SetApps(cfg.HubApps())
-	if s.loops, err = loop.NewGroup(runtime.GOMAXPROCS(0)); err != nil {
+	if s.loops, err = loop.NewGroup(loop.Options{Loops: runtime.GOMAXPROCS(0), NoRing: cfg.Wire.IOURing == "off"}); err != nil {
 		return nil, errors.Join(err, s.hub.Close())
 	}
 	s.http = s.newHTTP(s.gate.Handler(bodiesInTime(s.known(s.routes()))))

@@ -125,6 +125,10 @@ func (c *Conn) pump(scratch *[]byte, wait bool) {
 			c.Due(time.Now().Add(endPatience))
 		}
 		b := out.bytes()
+		if !wait && out.Shared != nil && !out.End && !out.Wait && c.together(len(b)) {
+			c.loop.sends.add(c, b, out.More)
+			return
+		}
 		budget -= len(b)
 		switch {
 		case len(b) > 0 && !c.write(b, out.Shared != nil || cap(out.Buffer) > keptBuffer), out.End:
@@ -140,6 +144,11 @@ func (c *Conn) pump(scratch *[]byte, wait bool) {
 	c.Wake()
 }
 
+// together reports whether a send is carried out with those to others.
+func (c *Conn) together(n int) bool {
+	return c.loop.gathers && n <= ringBytes && c.secure == nil
+}
+
 // write writes b, and keeps what the socket does not take. It reports whether it took all. stays: nobody changes b.
 func (c *Conn) write(b []byte, stays bool) bool {
 	if c.secure != nil {
@@ -152,6 +161,11 @@ func (c *Conn) write(b []byte, stays bool) bool {
 		b, stays = *sealed, false
 	}
 	n, e := c.loop.sys.write(c.fd, b)
+	return c.took(b, n, e, stays)
+}
+
+// took notes what the socket has taken of b, and reports whether that was all.
+func (c *Conn) took(b []byte, n int, e syscall.Errno, stays bool) bool {
 	switch {
 	case e == 0 && n == len(b):
 		return true

@@ -33,11 +33,19 @@ type Group struct {
 	workers int           // there are just now
 }
 
-// NewGroup starts n loops.
-func NewGroup(n int) (*Group, error) {
+// Options of a Group.
+type Options struct {
+	// Loops is how many there are.
+	Loops int
+	// NoRing: io_uring is not used, also where the kernel has it.
+	NoRing bool
+}
+
+// NewGroup starts loops.
+func NewGroup(o Options) (*Group, error) {
 	g := &Group{}
-	for range n {
-		l, err := g.newLoop()
+	for range o.Loops {
+		l, err := g.newLoop(o)
 		if err != nil {
 			g.Close()
 			return nil, err
@@ -46,6 +54,9 @@ func NewGroup(n int) (*Group, error) {
 	}
 	return g, nil
 }
+
+// Rings reports whether sends to many go together, by io_uring.
+func (g *Group) Rings() bool { return len(g.loops) > 0 && g.loops[0].sends != nil }
 
 // Seat is a loop for a connection that will be attached.
 func (g *Group) Seat() *Loop { return g.loops[int(g.turn.Add(1))%len(g.loops)] }
@@ -148,6 +159,8 @@ type Loop struct {
 	epoll *os.File
 
 	scratch []byte // the writer's
+	sends   sender // nil: each send is a system call
+	gathers bool   // sends are put together just now, until what is called has returned
 
 	mu          sync.Mutex
 	calls       []func()
@@ -168,7 +181,7 @@ const beatSeconds = int(wire.Heartbeat / time.Second)
 
 var _ wire.Loop = (*Loop)(nil)
 
-func (g *Group) newLoop() (*Loop, error) {
+func (g *Group) newLoop(o Options) (*Loop, error) {
 	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("epoll: %w", err)
@@ -177,6 +190,11 @@ func (g *Group) newLoop() (*Loop, error) {
 		return nil, errors.Join(err, unix.Close(fd))
 	}
 	l := &Loop{group: g, sys: kernel{}, epoll: os.NewFile(uintptr(fd), "epoll"), dues: map[*Conn]time.Time{}, signal: make(chan struct{}, 1)}
+	if !o.NoRing {
+		if r, err := newRing(); err == nil { // else each send is a system call of its own
+			l.sends = r
+		}
+	}
 	l.ticks = time.AfterFunc(time.Second, func() { l.Call(l.tick) })
 	g.running.Go(l.poll)
 	g.running.Go(l.run)
@@ -233,6 +251,9 @@ func (l *Loop) wake(c *Conn) {
 
 // run writes.
 func (l *Loop) run() {
+	if l.sends != nil {
+		defer l.sends.close()
+	}
 	var calls []func()
 	for range l.signal {
 		l.mu.Lock()
@@ -244,7 +265,7 @@ func (l *Loop) run() {
 			return
 		}
 		for i, f := range calls {
-			f()
+			l.call(f)
 			calls[i] = nil
 		}
 		for c != nil {
@@ -255,6 +276,18 @@ func (l *Loop) run() {
 			c = next
 		}
 	}
+}
+
+// call calls f, which may drain a crowd: what goes to many goes together.
+func (l *Loop) call(f func()) {
+	if l.sends == nil {
+		f()
+		return
+	}
+	l.gathers = true
+	f()
+	l.gathers = false
+	l.sends.flush()
 }
 
 // poll waits for the kernel, and reads.

@@ -16,8 +16,17 @@ var ErrNoSocket = errors.New("there are no loops on this system")
 // Group is the loops of a process: here there are none, and every connection is served.
 type Group struct{}
 
+// Options of a Group.
+type Options struct {
+	Loops  int
+	NoRing bool
+}
+
 // NewGroup makes an empty group.
-func NewGroup(int) (*Group, error) { return &Group{}, nil }
+func NewGroup(Options) (*Group, error) { return &Group{}, nil }
+
+// Rings is false.
+func (g *Group) Rings() bool { return false }
 
 // Wait returns at once.
 func (g *Group) Wait(context.Context) error { return nil }

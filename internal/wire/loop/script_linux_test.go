@@ -202,10 +202,39 @@ func (p *parrot) Closed(time.Time) {
 	}
 }
 
+// batch is a sender whose sends are the scripted kernel's.
+type batch struct {
+	k      *scripted
+	queued []func()
+}
+
+func (b *batch) add(c *Conn, msg []byte, more bool) {
+	b.queued = append(b.queued, func() {
+		n, e := b.k.write(c.fd, msg)
+		if e != 0 {
+			n = -int(e)
+		}
+		c.sent(msg, n, more)
+	})
+}
+
+func (b *batch) flush() {
+	queued := b.queued
+	b.queued = nil
+	for _, send := range queued {
+		send()
+	}
+}
+
+func (b *batch) close() {}
+
 // scriptedConn attaches a connection to a loop by hand, whose poller knows nothing of it.
-func scriptedConn(g *Group, k *scripted, p *parrot) *Conn {
+func scriptedConn(g *Group, k *scripted, p *parrot, together bool) *Conn {
 	l := &Loop{group: g, sys: k, epoll: g.loops[0].epoll, dues: map[*Conn]time.Time{}, signal: make(chan struct{}, 1)}
 	l.ticks = time.AfterFunc(time.Hour, func() {})
+	if together {
+		l.sends = &batch{k: k}
+	}
 	g.running.Go(l.run)
 	c := &Conn{loop: l, machine: p}
 	c.users.Store(1)
@@ -221,7 +250,7 @@ func TestScriptedSockets(t *testing.T) {
 	if testing.Short() {
 		seeds = 500
 	}
-	g, err := NewGroup(1)
+	g, err := NewGroup(Options{Loops: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -241,7 +270,8 @@ func script(g *Group, seed uint64) string {
 		k.breaks = 1 + r.IntN(30)
 	}
 	p := &parrot{waits: r.IntN(2) == 0, done: make(chan struct{})}
-	c := scriptedConn(g, k, p)
+	together := r.IntN(2) == 0
+	c := scriptedConn(g, k, p, together)
 	killed := r.IntN(8) == 0
 	broken := k.breaks > 0
 	buf := make([]byte, 8)
@@ -254,6 +284,9 @@ func script(g *Group, seed uint64) string {
 		sent = append(sent, part...)
 		if e := k.peer(part); e != 0 {
 			c.event(e, buf)
+		}
+		if together { // as a round of a lane does
+			c.loop.Call(c.Drain)
 		}
 		if killed && r.IntN(10) == 0 {
 			c.Kill()

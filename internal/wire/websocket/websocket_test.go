@@ -125,7 +125,7 @@ func serveWith(t *testing.T, o Options, block chan struct{}) (url string, handle
 	handlers = make(chan *echo, 10)
 	o.Subprotocol, o.MessageBytes, o.TooLargeCode = "test.v1", cmp.Or(o.MessageBytes, limit), 4004
 	if !withGoroutines {
-		loops, err := loop.NewGroup(2)
+		loops, err := loop.NewGroup(loop.Options{Loops: 2})
 		if err != nil {
 			t.Fatal(err)
 		}
