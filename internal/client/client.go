@@ -81,6 +81,9 @@ func (c *Client) dialFirst(ctx context.Context) (*conn, error) {
 	if err == nil || !c.o.Wait {
 		return n, err
 	}
+	if ctx.Err() == nil {
+		c.o.OnRetry(err)
+	}
 	last := err
 	if n, err = c.reconnect(ctx, err, 0); err != nil && ctx.Err() != nil {
 		err = fmt.Errorf("%w (last: %w)", ctx.Err(), last)

@@ -156,6 +156,9 @@ func (c *Client) reconnect(ctx context.Context, err error, lived time.Duration) 
 			c.o.Logger.Info("connected again", "url", c.server.base, "transport", c.Transport(), "session", c.Session())
 			return n, nil
 		}
+		if ctx.Err() == nil {
+			c.o.OnRetry(err)
+		}
 	}
 	return nil, ErrClosed
 }

@@ -68,11 +68,11 @@ func (t Transport) headroom() int {
 func (c *Client) open(ctx context.Context, t Transport, hello request) (link, error) {
 	switch t {
 	case WebSocket:
-		return openWebSocket(ctx, c.server, hello.encode(nil))
+		return openWebSocket(ctx, c.server, c.o.BufferBytes, hello.encode(nil))
 	case Poll:
 		return newPollLink(c.server, hello, c.memberships), nil
 	default:
-		return openStream(ctx, c.server, t, hello.encode(nil))
+		return openStream(ctx, c.server, t, c.o.BufferBytes, hello.encode(nil))
 	}
 }
 
@@ -92,6 +92,9 @@ func (c *Client) candidates() []Transport {
 
 // connect makes a connection up to the server's welcome, by the first transport that gets through.
 func (c *Client) connect(ctx context.Context) (*conn, error) {
+	if err := c.o.Before(ctx); err != nil {
+		return nil, err
+	}
 	hello, err := c.hello(ctx)
 	if err != nil {
 		return nil, err

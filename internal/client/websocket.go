@@ -36,10 +36,10 @@ func (h *heardConn) Read(b []byte) (int, error) {
 	return h.Conn.Read(b)
 }
 
-func openWebSocket(ctx context.Context, s *server, hello []byte) (link, error) {
+func openWebSocket(ctx context.Context, s *server, buffer int, hello []byte) (link, error) {
 	w := &webSocket{}
 	dialer := websocket.Dialer{
-		Proxy: http.ProxyFromEnvironment, Subprotocols: []string{"sno.v1"}, ReadBufferSize: batchBytes, WriteBufferSize: batchBytes,
+		Proxy: http.ProxyFromEnvironment, Subprotocols: []string{"sno.v1"}, ReadBufferSize: buffer, WriteBufferSize: buffer,
 		NetDialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			raw, err := (&net.Dialer{}).DialContext(ctx, network, addr)
 			if err != nil {
