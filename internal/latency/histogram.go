@@ -1,22 +1,23 @@
-package verify
+package latency
 
 import (
 	"math/bits"
 	"time"
 )
 
-// latencies counts durations in buckets that are at most 1/32 wide, so its size does not grow.
-type latencies struct {
+// Histogram counts durations in buckets that are at most 1/32 wide, so that its 16 kB do not grow. The zero value is ready; one goroutine at a time may use it.
+type Histogram struct {
 	count   int
 	max     time.Duration
 	buckets [64 * 32]int
 }
 
-func (l *latencies) add(d time.Duration) {
+// Add counts one duration; a negative one as 0.
+func (h *Histogram) Add(d time.Duration) {
 	d = max(d, 0)
-	l.buckets[bucketOf(d)]++
-	l.count++
-	l.max = max(l.max, d)
+	h.buckets[bucketOf(d)]++
+	h.count++
+	h.max = max(h.max, d)
 }
 
 // bucketOf takes the highest bit and the five below it.
@@ -31,34 +32,40 @@ func bound(bucket int) time.Duration {
 	return time.Duration(bucket-exponent*32+1)<<exponent - 1
 }
 
-func (l *latencies) merge(other *latencies) {
-	l.count += other.count
-	l.max = max(l.max, other.max)
+// Merge adds all that other has counted.
+func (h *Histogram) Merge(other *Histogram) {
+	h.count += other.count
+	h.max = max(h.max, other.max)
 	for i, n := range other.buckets {
-		l.buckets[i] += n
+		h.buckets[i] += n
 	}
 }
 
 // Percentiles are in milliseconds, each at most 1/32 too high.
 type Percentiles struct {
 	P50 float64 `json:"p50"`
+	P90 float64 `json:"p90"`
 	P95 float64 `json:"p95"`
 	P99 float64 `json:"p99"`
 	Max float64 `json:"max"`
 }
 
-func (l *latencies) percentiles() Percentiles {
-	return Percentiles{l.percentile(0.50), l.percentile(0.95), l.percentile(0.99), milliseconds(l.max)}
+// Count is how many durations there are.
+func (h *Histogram) Count() int { return h.count }
+
+// Percentiles sums up; all are 0 when nothing was counted.
+func (h *Histogram) Percentiles() Percentiles {
+	return Percentiles{h.percentile(0.50), h.percentile(0.90), h.percentile(0.95), h.percentile(0.99), milliseconds(h.max)}
 }
 
-func (l *latencies) percentile(share float64) float64 {
-	rank := int(share * float64(l.count))
-	for i, n := range l.buckets {
+func (h *Histogram) percentile(share float64) float64 {
+	rank := int(share * float64(h.count))
+	for i, n := range h.buckets {
 		if rank -= n; rank < 0 {
-			return milliseconds(min(bound(i), l.max))
+			return milliseconds(min(bound(i), h.max))
 		}
 	}
-	return milliseconds(l.max)
+	return milliseconds(h.max)
 }
 
 func milliseconds(d time.Duration) float64 {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/snoserver/sno/internal/client"
 	"github.com/snoserver/sno/internal/hub"
+	"github.com/snoserver/sno/internal/latency"
 )
 
 // reader follows every channel with one client and records what it gets.
@@ -22,9 +23,9 @@ type reader struct {
 	ended  chan struct{} // the dropper has ended
 
 	// Of the client's reading goroutine until the client is closed.
-	got     map[string]*Reader
-	latency latencies
-	faults  int
+	got    map[string]*Reader
+	times  latency.Histogram
+	faults int
 }
 
 // startReaders subscribes before anything is published, so that every reader has to get everything.
@@ -82,8 +83,8 @@ func (s *reader) handle(got *Reader, e client.Event) {
 	case *client.Message:
 		got.Events = append(got.Events, eventOf(e))
 		s.r.received.Add(1)
-		if sent, ok := sentAt(e.Data); ok {
-			s.latency.add(time.Since(s.r.began) - sent)
+		if sent, ok := latency.Stamped(e.Data); ok {
+			s.times.Add(time.Since(s.r.began) - sent)
 		}
 	case *client.Reset:
 		got.Events = append(got.Events, Event{Reset: e.Reason, Position: e.Position})
