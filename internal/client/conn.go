@@ -170,7 +170,10 @@ func (c *Client) pause(err error, attempt int) (delay time.Duration, ok bool) {
 	c.mu.Unlock()
 	e, coded := errors.AsType[*hub.Error](err)
 	switch {
-	case coded && e.Code == hub.CodeReplaced: // by a connection of our own that we had given up: nobody else knows the session's key
+	case coded && e.Code == hub.CodeReplaced:
+		// By a connection of our own that we had given up and that came late: nobody else knows the session's key. That says nothing about the server, so it is no reason to
+		// wait longer each time.
+		return b.delay(0), true
 	case coded && e.Code.Reconnect() == "no":
 		return 0, false
 	case coded && e.Code.Reconnect() == "now" && attempt == 0:
