@@ -15,6 +15,9 @@ import (
 // ErrClosed is what calls get after Close.
 var ErrClosed = errors.New("the client is closed")
 
+// ErrDropped is why a connection has ended after Drop.
+var ErrDropped = errors.New("dropped on purpose")
+
 // Client is one connection to a server that is kept up. Its methods may be called from any goroutine but that of its handlers (see the package's doc).
 type Client struct {
 	o      Options
@@ -128,13 +131,13 @@ func (c *Client) Err() error {
 	return c.err
 }
 
-// Drop breaks the connection as a dead network would: the client connects again and goes on. For tests and `sno verify`.
+// Drop breaks the connection as a dead network would: the client connects again and goes on. For tests, `sno verify` and `sno bench`.
 func (c *Client) Drop() {
 	c.mu.Lock()
 	n := c.conn
 	c.mu.Unlock()
 	if n != nil {
-		n.fail(errors.New("dropped on purpose"))
+		n.fail(ErrDropped)
 	}
 }
 

@@ -81,7 +81,7 @@ func (s *reader) subscribe(ctx context.Context) error {
 func (s *reader) handle(got *Reader, e client.Event) {
 	switch e := e.(type) {
 	case *client.Message:
-		got.Events = append(got.Events, eventOf(e))
+		got.Events = append(got.Events, EventOf(e))
 		s.r.received.Add(1)
 		if sent, ok := latency.Stamped(e.Data); ok {
 			s.times.Add(time.Since(s.r.began) - sent)
@@ -91,14 +91,15 @@ func (s *reader) handle(got *Reader, e client.Event) {
 	case *client.Fault:
 		switch {
 		case e.Repeated:
-			got.Events = append(got.Events, eventOf(e.Message)) // the client does not hand it on, but it came
+			got.Events = append(got.Events, EventOf(e.Message)) // the client does not hand it on, but it came
 		case e.Message == nil:
 			s.faults++
 		}
 	}
 }
 
-func eventOf(m *client.Message) Event { return Event{ID: m.ID, Position: m.Position, Prev: m.Prev} }
+// EventOf is what a reader records of a message.
+func EventOf(m *client.Message) Event { return Event{ID: m.ID, Position: m.Position, Prev: m.Prev} }
 
 // dropper breaks the connection now and then, at random times so that the readers do not do so together.
 func (s *reader) dropper() {

@@ -223,7 +223,7 @@ func history(ctx context.Context, cl *client.Client, name string) (Channel, erro
 		}
 		c.Head = page.Head
 		for _, m := range page.Messages {
-			c.Events = append(c.Events, eventOf(m))
+			c.Events = append(c.Events, EventOf(m))
 		}
 		if !page.More || len(page.Messages) == 0 {
 			return c, nil
