@@ -233,15 +233,32 @@ func (f *Follower) counted() {
 	}
 }
 
-// complete finds the acknowledged messages that the reader did not get.
+// complete finds the acknowledged messages that the reader did not get. Those that are still before it are late, which is not the same.
 func (f *Follower) complete() {
 	if s := &f.spans[0]; len(f.spans) == 1 && f.l.oneEpoch && (len(f.l.acked) == 0 || s.covers(f.l.oldest) && s.covers(f.l.newest)) {
 		return // as it should be: there may be thousands of readers
 	}
+	late := 0
 	for i := range f.l.acked {
-		a := &f.l.acked[i]
-		if !f.passed(a.Position) && !excused(a.Position, f.start, f.excuses) {
-			f.broken(KindMissed, a.ID, "acknowledged at %s, and %s did not get it, though no reset said so; it is at %s", a.Position, f.name, f.spans[len(f.spans)-1].to)
+		switch a := &f.l.acked[i]; {
+		case f.passed(a.Position) || excused(a.Position, f.start, f.excuses):
+		case f.before(a.Position):
+			late++
+		default:
+			f.broken(KindMissed, a.ID, "acknowledged at %s, and %s did not get it, though no reset said so; it is at %s", a.Position, f.name, f.at())
 		}
 	}
+	if late > 0 {
+		f.l.c.report.Behind++
+	}
+}
+
+func (f *Follower) at() hub.Position { return f.spans[len(f.spans)-1].to }
+
+// before says whether the reader may still come to p.
+func (f *Follower) before(p hub.Position) bool {
+	if at := f.at(); p.Epoch == at.Epoch {
+		return p.Offset > at.Offset
+	}
+	return !slices.ContainsFunc(f.spans, func(s span) bool { return s.to.Epoch == p.Epoch })
 }

@@ -50,6 +50,8 @@ type Report struct {
 	Received int `json:"received"`
 	Stored   int `json:"stored"`
 	Resets   int `json:"resets"`
+	// Behind is how many readers had not come to the end of what was acknowledged. That is Ledger's: Check, which is told when all is over, has KindMissed for it.
+	Behind int `json:"behind,omitempty"`
 	// Broken counts the violations by kind; Violations is the evidence of the first ones of each kind.
 	Broken     map[Kind]int `json:"broken"`
 	Violations []Violation  `json:"violations"`
