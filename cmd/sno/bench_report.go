@@ -73,6 +73,9 @@ func printVerification(r *report, v *load.Verification) {
 	for _, kind := range slices.Sorted(maps.Keys(v.Broken)) {
 		r.line("BROKEN  %s: %s, %d times", verify.Promises[kind], kind, v.Broken[kind])
 	}
+	if v.Late > 0 {
+		r.line("LATE    %d subscriptions had not got all acknowledged messages in time", v.Late)
+	}
 	switch {
 	case v.Nothing != "":
 		r.line("NOT VERIFIED: %s", v.Nothing)

@@ -41,6 +41,8 @@ func kindOf(err error) (name string, code int) {
 		return e.Error(), 0
 	}
 	switch {
+	case errors.Is(err, client.ErrNoWelcome):
+		return "no welcome in time", 0
 	case errors.Is(err, context.DeadlineExceeded):
 		return "no answer in time", 0
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):

@@ -71,14 +71,14 @@ func (r *runner) publishing(ctx context.Context, all []*publisher, d time.Durati
 
 // run publishes until ctx ends.
 func (p *publisher) run(ctx context.Context, pace *pacer) {
-	for !p.isHopeless() {
+	for {
 		select {
 		case p.slots <- struct{}{}:
 		case <-ctx.Done():
 			return
 		}
 		due, ok := pace.wait(ctx)
-		if !ok {
+		if !ok || p.isHopeless() {
 			return
 		}
 		if err := p.publish(ctx, (p.number+p.sent)%len(p.r.channels), due); err != nil {
@@ -94,8 +94,8 @@ func (p *publisher) publish(ctx context.Context, channel int, due time.Duration)
 	id := fmt.Sprintf("p%d-%d", p.number, number)
 	m := client.Publication{Channel: p.r.channels[channel], ID: id, Data: latency.Stamp(due, p.r.o.Size)}
 	err := p.client.PublishAsync(ctx, m, func(a client.Ack, err error) {
-		<-p.slots
 		p.answer(channel, verify.Acked{Channel: m.Channel, ID: id, Position: a.Position, Publisher: p.number, Sequence: number}, due, err)
+		<-p.slots
 	})
 	if err == nil {
 		p.sent++

@@ -69,6 +69,8 @@ type Verification struct {
 	Checked string `json:"checked"`
 	// Nothing says why nothing could be checked.
 	Nothing string `json:"nothing,omitempty"`
+	// Late is how many subscriptions had not come to the end in time: what they did get was whole, unless it is among the violations.
+	Late int `json:"late,omitempty"`
 	// Broken and Violations are as verify.Report has them.
 	Broken     map[verify.Kind]int `json:"broken"`
 	Violations []verify.Violation  `json:"violations"`

@@ -134,10 +134,10 @@ func (r *runner) judge(subscribers int) {
 	unanswered := r.unanswered
 	r.mu.Unlock()
 	var reports []verify.Report
-	acked, received := 0, 0
+	acked, received, behind := 0, 0, 0
 	for _, l := range r.ledgers {
 		report := l.Finish(unanswered)
-		acked, received = acked+report.Acked, received+report.Received
+		acked, received, behind = acked+report.Acked, received+report.Received, behind+report.Behind
 		reports = append(reports, report)
 	}
 	nothing := ""
@@ -150,4 +150,7 @@ func (r *runner) judge(subscribers int) {
 		nothing = "nobody was subscribed"
 	}
 	r.verified(fmt.Sprintf("%d acknowledged messages, %d received by %d subscribers; nothing lost, doubled or out of order", acked, received, subscribers), nothing, reports...)
+	if v := r.verification; behind > 0 {
+		v.OK, v.Late = false, behind
+	}
 }
