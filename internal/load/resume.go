@@ -32,8 +32,11 @@ func (s *subscriber) back() {
 	}
 }
 
-// reads notes where the subscriber is.
+// reads notes where the subscriber is, when everything up to there has been counted.
 func (s *subscriber) reads(at hub.Position) {
+	s.mu.Lock()
+	s.at = at
+	s.mu.Unlock()
 	st := s.returned
 	if st == nil || s.caughtUp.Load() == st || !reached(at, st.targets[s.channel]) {
 		return
@@ -105,5 +108,5 @@ func (s *subscriber) there(st *storm) bool {
 		return true // it was counted when it ended
 	default:
 	}
-	return s.caughtUp.Load() == st || !s.cut && s.client.State() == client.StateConnected && reached(s.sub.Position(), st.targets[s.channel])
+	return s.caughtUp.Load() == st || !s.cut && s.client.State() == client.StateConnected && reached(s.position(), st.targets[s.channel])
 }

@@ -3,6 +3,7 @@ package load
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	"github.com/snoserver/sno/internal/client"
 	"github.com/snoserver/sno/internal/hub"
@@ -16,13 +17,21 @@ type subscriber struct {
 	number  int
 	channel int
 	client  *client.Client
-	sub     *client.Subscription
 	cut     bool // in the newest storm; of the goroutine that makes it
 
 	// Of the client's reading goroutine.
 	follower *verify.Follower
 	joined   bool
 	returns
+
+	mu sync.Mutex
+	at hub.Position // of what was handled last. The subscription's own is ahead of that for a moment
+}
+
+func (s *subscriber) position() hub.Position {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.at
 }
 
 // subscribeTo subscribes a connection to a channel; nil if it was refused. due is when it was to begin.
@@ -31,7 +40,7 @@ func (r *runner) subscribeTo(ctx context.Context, number int, cl *client.Client,
 	s := &subscriber{r: r, number: number, channel: channel, client: cl}
 	timed, cancel := context.WithTimeout(ctx, r.o.Timeout)
 	defer cancel()
-	sub, err := cl.Subscribe(timed, r.channels[channel], client.SubscribeOptions{}, s.handle)
+	_, err := cl.Subscribe(timed, r.channels[channel], client.SubscribeOptions{}, s.handle)
 	if err != nil {
 		if ctx.Err() == nil {
 			r.refusals.add(err)
@@ -41,7 +50,6 @@ func (r *runner) subscribeTo(ctx context.Context, number int, cl *client.Client,
 	}
 	now := r.now()
 	r.meters["subscribe"].add(number, now, now-since)
-	s.sub = sub
 	return s
 }
 
@@ -109,7 +117,7 @@ func (r *runner) drain(ctx context.Context, all []*subscriber) {
 	complete := until(grace, func() bool {
 		var still []*subscriber
 		for _, s := range behind {
-			if !reached(s.sub.Position(), heads[s.channel]) {
+			if !reached(s.position(), heads[s.channel]) {
 				still = append(still, s)
 			}
 		}
@@ -121,7 +129,7 @@ func (r *runner) drain(ctx context.Context, all []*subscriber) {
 	}
 	for _, s := range behind {
 		r.left(context.WithoutCancel(ctx), "subscribers did not get all messages in time",
-			fmt.Errorf("number %d is at %s, and %q ends at %s", s.number, s.sub.Position(), r.channels[s.channel], heads[s.channel]))
+			fmt.Errorf("number %d is at %s, and %q ends at %s", s.number, s.position(), r.channels[s.channel], heads[s.channel]))
 	}
 }
 
