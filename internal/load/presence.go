@@ -215,5 +215,6 @@ func (r *runner) judgePresence(all []*member, rosters []*verify.Roster) {
 	if r.meters["enter"].count() == 0 {
 		nothing = "nobody has entered"
 	}
-	r.verified(fmt.Sprintf("%d changes and snapshots were received by %d members, and all agree who was there", received, len(all)), nothing, reports...)
+	v := &Verification{Checked: fmt.Sprintf("%d changes and snapshots received by %d members", received, len(all)), Nothing: nothing}
+	r.verified(v, "all agree who was there", reports...)
 }

@@ -65,11 +65,12 @@ type Refusal struct {
 type Verification struct {
 	// OK says that something was checked and nothing found.
 	OK bool `json:"ok"`
-	// Checked says in a sentence what was, and how it is if OK.
+	// Checked says what was, and, if OK, how it is.
 	Checked string `json:"checked"`
 	// Nothing says why nothing could be checked.
 	Nothing string `json:"nothing,omitempty"`
-	// Late is how many subscriptions had not come to the end in time: what they did get was whole, unless it is among the violations.
+	// Late is how many subscriptions had not come to the end in time: what they did get was whole, unless it is among the violations. In Connect it is how many
+	// connections did not answer or were lost.
 	Late int `json:"late,omitempty"`
 	// Broken and Violations are as verify.Report has them.
 	Broken     map[verify.Kind]int `json:"broken"`

@@ -230,18 +230,21 @@ func (r *runner) readings(res *Result) (notes []string) {
 	return notes
 }
 
-// verified takes what a verification found, and what that means if nothing is broken; nothing says why there was nothing to verify.
-func (r *runner) verified(checked, nothing string, reports ...verify.Report) {
-	v := &Verification{Checked: checked, Nothing: nothing, Broken: map[verify.Kind]int{}, Violations: []verify.Violation{}}
+// verified takes what a verification found: v says what was checked, and whether there is anything against it already; fine is what it means if nothing is.
+func (r *runner) verified(v *Verification, fine string, reports ...verify.Report) {
+	v.Broken, v.Violations = map[verify.Kind]int{}, []verify.Violation{}
 	for _, report := range reports {
 		for kind, n := range report.Broken {
 			v.Broken[kind] += n
 		}
+		v.Late += report.Behind
 		v.Violations = append(v.Violations, report.Violations...)
 	}
 	slices.SortStableFunc(v.Violations, func(a, b verify.Violation) int {
 		return cmp.Or(cmp.Compare(a.Promise, b.Promise), cmp.Compare(a.Kind, b.Kind))
 	})
-	v.OK = nothing == "" && len(v.Broken) == 0
+	if v.OK = v.Nothing == "" && v.Late == 0 && len(v.Broken) == 0; v.OK {
+		v.Checked += "; " + fine
+	}
 	r.verification = v
 }

@@ -45,10 +45,10 @@ func (r *runner) verifyConnections(ctx context.Context, all []*client.Client) {
 	if len(all) == 0 {
 		nothing = "no connection was made"
 	}
-	r.verified(fmt.Sprintf("%d of %d connections answered at the end", len(all)-silent, len(all)), nothing)
-	if silent > 0 || r.lost.Load() > 0 {
-		r.verification.OK = false
-	}
+	lost := r.lost.Load()
+	v := &Verification{Checked: fmt.Sprintf("%d of %d connections answered at the end, and %d were lost meanwhile", len(all)-silent, len(all), lost), Nothing: nothing}
+	v.Late = silent + int(lost)
+	r.verified(v, "all are as they were")
 }
 
 // subscribe has every connection subscribe to many channels, as after a deploy.

@@ -142,10 +142,10 @@ func (r *runner) judge(subscribers int) {
 	unanswered := r.unanswered
 	r.mu.Unlock()
 	var reports []verify.Report
-	acked, received, behind := 0, 0, 0
+	acked, received := 0, 0
 	for _, l := range r.ledgers {
 		report := l.Finish(unanswered)
-		acked, received, behind = acked+report.Acked, received+report.Received, behind+report.Behind
+		acked, received = acked+report.Acked, received+report.Received
 		reports = append(reports, report)
 	}
 	nothing := ""
@@ -157,8 +157,6 @@ func (r *runner) judge(subscribers int) {
 	case subscribers == 0:
 		nothing = "nobody was subscribed"
 	}
-	r.verified(fmt.Sprintf("%d acknowledged messages, %d received by %d subscribers; nothing lost, doubled or out of order", acked, received, subscribers), nothing, reports...)
-	if v := r.verification; behind > 0 {
-		v.OK, v.Late = false, behind
-	}
+	v := &Verification{Checked: fmt.Sprintf("%d acknowledged messages, %d received by %d subscribers", acked, received, subscribers), Nothing: nothing}
+	r.verified(v, "nothing lost, doubled or out of order", reports...)
 }
