@@ -46,7 +46,7 @@ var scenarios = []scenario{
 		100, "connections", func(b *bench, c *cobra.Command) {
 			b.channels(c, 100)
 			c.Flags().IntVar(&b.o.Subscriptions, "subscriptions", 10, "subscriptions of each connection")
-			b.pace(c, "subscribes", "subscribes of a connection")
+			b.pace(c, 0, "subscribes", "subscribes of a connection")
 		},
 	},
 	{
@@ -56,7 +56,7 @@ var scenarios = []scenario{
 		100, "subscribers, each with a connection", func(b *bench, c *cobra.Command) {
 			b.channels(c, 1)
 			b.publishers(c)
-			b.pace(c, "messages", "messages of a publisher")
+			b.pace(c, 0, "messages", "messages of a publisher")
 			b.size(c, "message", 100)
 			b.duration(c, 10*time.Second, "how long to publish")
 		},
@@ -67,7 +67,7 @@ var scenarios = []scenario{
 		"  sno bench publish --connections 64 --in-flight 16\n  sno bench publish --rate 1000 --size 2000 --verify",
 		8, "publishers, each with a connection", func(b *bench, c *cobra.Command) {
 			b.channels(c, 8)
-			b.pace(c, "messages", "messages of a publisher")
+			b.pace(c, 0, "messages", "messages of a publisher")
 			b.size(c, "message", 100)
 			b.duration(c, 10*time.Second, "how long to publish")
 		},
@@ -79,7 +79,7 @@ var scenarios = []scenario{
 		"  sno bench presence --connections 200\n  sno bench presence --connections 2000 --channels 100 --rate 50 --verify",
 		100, "members, each with a connection", func(b *bench, c *cobra.Command) {
 			b.channels(c, 1)
-			b.pace(c, "changes", "changes altogether")
+			b.pace(c, 0, "changes", "changes altogether")
 			b.size(c, "member", 64)
 			b.duration(c, 5*time.Second, "how long members change their data")
 		},
@@ -92,9 +92,7 @@ var scenarios = []scenario{
 		100, "subscribers, each with a connection", func(b *bench, c *cobra.Command) {
 			b.channels(c, 1)
 			b.publishers(c)
-			b.pace(c, "messages", "messages of a publisher")
-			c.Flags().Lookup("rate").DefValue = "100"
-			b.o.Rate = 100
+			b.pace(c, 20, "messages", "messages of a publisher")
 			b.size(c, "message", 100)
 			b.duration(c, 2*time.Second, "how long to publish before each storm, and after the last one")
 			c.Flags().IntVar(&b.o.Storms, "storms", 1, "how often all connections are cut")
@@ -157,8 +155,8 @@ func (b *bench) publishers(c *cobra.Command) {
 	c.Flags().IntVar(&b.o.Publishers, "publishers", 1, "publishers, each with a connection of its own besides")
 }
 
-func (b *bench) pace(c *cobra.Command, what, ofWhom string) {
-	c.Flags().IntVar(&b.o.Rate, "rate", 0, what+" per second, of all together; 0: as many as are answered")
+func (b *bench) pace(c *cobra.Command, rate int, what, ofWhom string) {
+	c.Flags().IntVar(&b.o.Rate, "rate", rate, what+" per second, of all together; 0: as many as are answered")
 	c.Flags().IntVar(&b.o.InFlight, "in-flight", 0, ofWhom+" that may be without an answer; 0: 1, and 256 with --rate")
 }
 

@@ -74,7 +74,7 @@ func printVerification(r *report, v *load.Verification) {
 		r.line("BROKEN  %s: %s, %d times", verify.Promises[kind], kind, v.Broken[kind])
 	}
 	if v.Late > 0 {
-		r.line("LATE    %d subscriptions had not got all acknowledged messages in time", v.Late)
+		r.line("LATE    %d of what was checked was not there in time: %s", v.Late, v.Checked)
 	}
 	switch {
 	case v.Nothing != "":
