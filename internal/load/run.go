@@ -216,7 +216,7 @@ func (r *runner) readings(res *Result) (notes []string) {
 		main, what = "update", "changes"
 	}
 	if got := res.Steps[main].PerSecond; r.o.Rate > 0 && got > 0 && got < 0.95*float64(r.o.Rate) {
-		notes = append(notes, fmt.Sprintf("asked for %d %s per second, and there were %.0f: the times contain the wait for those before", r.o.Rate, what, got))
+		notes = append(notes, fmt.Sprintf("asked for %d %s per second, and there were %.1f: the times contain the wait for those before", r.o.Rate, what, got))
 	}
 	if res.Resets > 0 {
 		notes = append(notes, fmt.Sprintf("%d resets: the channels' rule did not keep messages for as long as somebody was away or behind", res.Resets))
