@@ -33,7 +33,7 @@ func (o *Options) checkFiles(t client.Transport) error {
 		if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r); err != nil {
 			return fmt.Errorf("the limit of open files: %w", err)
 		}
-		limit = r.Cur // Go has raised it to the hard limit
+		limit = uint64(r.Cur) //nolint:unconvert // Go has raised it to the hard limit. It is an int64 on FreeBSD
 	}
 	if need := o.needFiles(t); need > limit {
 		return fmt.Errorf("%d connections by %s need %d open files, and this process may have %d (RLIMIT_NOFILE): "+
