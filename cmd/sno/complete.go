@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -23,8 +24,13 @@ func complete(root *cobra.Command) {
 	for _, t := range client.Transports() {
 		names = append(names, string(t))
 	}
+	transports := append(slices.Clone(names), string(client.Auto))
 	for _, c := range root.Commands() {
 		switch c.Name() {
+		case "bench":
+			for _, scenario := range c.Commands() {
+				completeFlag(scenario, "transport", transports)
+			}
 		case "probe":
 			completeFlag(c, "transport", names)
 			continue
@@ -32,7 +38,7 @@ func complete(root *cobra.Command) {
 			c.ValidArgsFunction = channelNames(c.Name() == "sub")
 		}
 		if c.Flags().Lookup("transport") != nil {
-			completeFlag(c, "transport", append(names, string(client.Auto)))
+			completeFlag(c, "transport", transports)
 		}
 	}
 }

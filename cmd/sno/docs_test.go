@@ -19,7 +19,7 @@ var shellBlock = regexp.MustCompile("(?ms)^```sh\n(.*?)^```")
 
 // Every command of the pages about the command line works when it is pasted, one after the other, beside a "sno dev".
 func TestDocuments(t *testing.T) {
-	for _, page := range []string{"cli.md", "verify.md", "configuration.md", "transports.md", "auth.md", "http.md", "caching.md", "checklist.md"} {
+	for _, page := range []string{"cli.md", "verify.md", "bench.md", "configuration.md", "transports.md", "auth.md", "http.md", "caching.md", "checklist.md"} {
 		t.Run(page, func(t *testing.T) {
 			text, err := os.ReadFile(filepath.Join("../../docs", page))
 			if err != nil {
@@ -54,6 +54,10 @@ func TestDocumentsNameEveryFlag(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	bench, err := os.ReadFile("../../docs/bench.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	settings, err := os.ReadFile("../../docs/configuration.md")
 	if err != nil {
 		t.Fatal(err)
@@ -77,7 +81,7 @@ func TestDocumentsNameEveryFlag(t *testing.T) {
 			}
 		}
 	}
-	for _, m := range regexp.MustCompile("`--([a-z0-9-]+)").FindAllStringSubmatch(string(cli)+string(verify), -1) {
+	for _, m := range regexp.MustCompile("`--([a-z0-9-]+)").FindAllStringSubmatch(string(cli)+string(verify)+string(bench), -1) {
 		if !known[m[1]] {
 			t.Errorf("the pages name --%s, which does not exist", m[1])
 		}

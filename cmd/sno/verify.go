@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/snoserver/sno/internal/latency"
 	"github.com/snoserver/sno/internal/verify"
 )
 
@@ -115,6 +116,6 @@ func printReport(w io.Writer, res *verify.Result) error {
 	return r.err
 }
 
-func percentiles(p verify.Percentiles) string {
+func percentiles(p latency.Percentiles) string {
 	return fmt.Sprintf("p50 %.1f ms, p95 %.1f ms, p99 %.1f ms, max %.1f ms", p.P50, p.P95, p.P99, p.Max)
 }

@@ -44,11 +44,13 @@ var rooms = []room{
 	{"internal/telemetry", []string{"internal/hub", "internal/wire", "internal/store/local"}, "counts what passes by and looks at what is there; nobody it counts knows it", false},
 	{"internal/dashboard", nil, "a page and its files; it talks to the server over the network as any client does", false},
 	{"internal/client", []string{"internal/hub"}, "a client of the native protocol speaks in the words of the hub, and knows the wire from its document", false},
-	{"internal/verify", []string{"internal/client", "internal/hub"}, "checks any server from outside", false},
+	{"internal/latency", nil, "durations, whoever measures them", true},
+	{"internal/verify", []string{"internal/client", "internal/hub", "internal/latency"}, "checks any server from outside", false},
+	{"internal/load", []string{"internal/client", "internal/hub", "internal/latency", "internal/verify"}, "puts load on any server from outside, and lets verify judge what came of it", false},
 	{"internal/contract", nil, "tests only", false},
 	{"internal/server", []string{"internal"}, "the only room that knows all the others", false},
 	{"internal/arch", []string{"internal/hub"}, "looks at files, and at the table of codes", false},
-	{"cmd/sno", []string{"internal/config", "internal/server", "internal/hub", "internal/auth", "internal/client", "internal/verify"}, "flags become a config, a server or a client; auth mints tokens", false},
+	{"cmd/sno", []string{"internal/config", "internal/server", "internal/hub", "internal/auth", "internal/client", "internal/latency", "internal/load", "internal/verify"}, "flags become a config, a server or a client; auth mints tokens", false},
 	{"bench", []string{"internal"}, "measures anything", false},
 }
 

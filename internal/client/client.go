@@ -15,6 +15,9 @@ import (
 // ErrClosed is what calls get after Close.
 var ErrClosed = errors.New("the client is closed")
 
+// ErrDropped is why a connection has ended after Drop.
+var ErrDropped = errors.New("dropped on purpose")
+
 // Client is one connection to a server that is kept up. Its methods may be called from any goroutine but that of its handlers (see the package's doc).
 type Client struct {
 	o      Options
@@ -82,6 +85,9 @@ func (c *Client) dialFirst(ctx context.Context) (*conn, error) {
 	if err == nil || !c.o.Wait {
 		return n, err
 	}
+	if ctx.Err() == nil {
+		c.o.OnRetry(err)
+	}
 	last := err
 	if n, err = c.reconnect(ctx, err, 0); err != nil && ctx.Err() != nil {
 		err = fmt.Errorf("%w (last: %w)", ctx.Err(), last)
@@ -126,13 +132,13 @@ func (c *Client) Err() error {
 	return c.err
 }
 
-// Drop breaks the connection as a dead network would: the client connects again and goes on. For tests and `sno verify`.
+// Drop breaks the connection as a dead network would: the client connects again and goes on. For tests, `sno verify` and `sno bench`.
 func (c *Client) Drop() {
 	c.mu.Lock()
 	n := c.conn
 	c.mu.Unlock()
 	if n != nil {
-		n.fail(errors.New("dropped on purpose"))
+		n.fail(ErrDropped)
 	}
 }
 

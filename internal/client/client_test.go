@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -137,9 +138,14 @@ func TestDialWaits(t *testing.T) {
 		proxy.ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)
-	dial(t, Options{Transport: WebSocket, URL: server.URL, Wait: true})
-	if n := answers.Load(); n != 3 {
-		t.Errorf("connected with attempt %d, want 3", n)
+	var begun, failed atomic.Int32
+	dial(t, Options{
+		Transport: WebSocket, URL: server.URL, Wait: true,
+		Before:  func(context.Context) error { begun.Add(1); return nil },
+		OnRetry: func(error) { failed.Add(1) },
+	})
+	if n := answers.Load(); n != 3 || begun.Load() != 3 || failed.Load() != 2 {
+		t.Errorf("connected with attempt %d, want 3; Before was called %d times, OnRetry %d", n, begun.Load(), failed.Load())
 	}
 }
 
@@ -152,6 +158,27 @@ func TestDialWaitsNoLongerThanItsContext(t *testing.T) {
 	defer server.Close()
 	if _, err := Dial(ctx, Options{URL: server.URL, Wait: true}); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want the context's error", err)
+	}
+}
+
+// A connection that may not be begun is not, and one larger than its buffers gets through.
+func TestBeforeAndBuffers(t *testing.T) { onEach(t, testBeforeAndBuffers) }
+
+func testBeforeAndBuffers(t *testing.T, by Transport) {
+	not := errors.New("not now")
+	if _, err := Dial(testContext(t), Options{Transport: by, URL: "http://127.0.0.1:1", Before: func(context.Context) error { return not }}); !errors.Is(err, not) {
+		t.Errorf("got %v, want %v", err, not)
+	}
+	long := strings.Repeat("x", 20_000)
+	c := dial(t, Options{Transport: by, BufferBytes: 512, URL: clienttest.Script(t, func(s *script) {
+		s.Greet()
+		if f := s.Publish(1); f["id"] != long {
+			t.Errorf("the server got %v", f)
+		}
+		s.UntilGone()
+	})})
+	if a, err := c.Publish(testContext(t), Publication{Channel: "x", ID: long}); err != nil || a.ID != long {
+		t.Errorf("got an answer of %d bytes, %v", len(a.ID), err)
 	}
 }
 

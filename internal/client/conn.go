@@ -156,6 +156,9 @@ func (c *Client) reconnect(ctx context.Context, err error, lived time.Duration) 
 			c.o.Logger.Info("connected again", "url", c.server.base, "transport", c.Transport(), "session", c.Session())
 			return n, nil
 		}
+		if ctx.Err() == nil {
+			c.o.OnRetry(err)
+		}
 	}
 	return nil, ErrClosed
 }
@@ -167,9 +170,12 @@ func (c *Client) pause(err error, attempt int) (delay time.Duration, ok bool) {
 	c.mu.Unlock()
 	e, coded := errors.AsType[*hub.Error](err)
 	switch {
-	case coded && e.Code == hub.CodeReplaced && attempt > 0:
-	case coded && e.Code == hub.CodeReplaced: // by a connection of our own that we had given up, which is gone: nobody else knows the session's key
+	case coded && e.Code == hub.CodeReplaced && attempt == 0:
+		// By a connection of our own that we had given up and that came late, and is gone: nobody else knows the session's key. That says nothing about the server, so it is no
+		// reason to wait longer each time either.
 		return 0, true
+	case coded && e.Code == hub.CodeReplaced:
+		return b.delay(0), true
 	case coded && e.Code.Reconnect() == "no":
 		return 0, false
 	case coded && e.Code.Reconnect() == "now" && attempt == 0:

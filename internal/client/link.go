@@ -38,6 +38,9 @@ func ParseTransport(name string) (Transport, error) {
 	return t, nil
 }
 
+// ErrNoWelcome says that a connection was made, or not, and nobody has said anything on it.
+var ErrNoWelcome = errors.New("no welcome")
+
 // link is one connection by one transport. One goroutine reads, another one sends and leaves; close may be called from any.
 type link interface {
 	// read waits for frames from the server. The frames of one call have been handled when it is called again. A link that the server has
@@ -68,11 +71,11 @@ func (t Transport) headroom() int {
 func (c *Client) open(ctx context.Context, t Transport, hello request) (link, error) {
 	switch t {
 	case WebSocket:
-		return openWebSocket(ctx, c.server, hello.encode(nil))
+		return openWebSocket(ctx, c.server, c.o.BufferBytes, hello.encode(nil))
 	case Poll:
 		return newPollLink(c.server, hello, c.memberships), nil
 	default:
-		return openStream(ctx, c.server, t, hello.encode(nil))
+		return openStream(ctx, c.server, t, c.o.BufferBytes, hello.encode(nil))
 	}
 }
 
@@ -92,6 +95,9 @@ func (c *Client) candidates() []Transport {
 
 // connect makes a connection up to the server's welcome, by the first transport that gets through.
 func (c *Client) connect(ctx context.Context) (*conn, error) {
+	if err := c.o.Before(ctx); err != nil {
+		return nil, err
+	}
 	hello, err := c.hello(ctx)
 	if err != nil {
 		return nil, err
@@ -131,7 +137,7 @@ func blocked(err error) bool {
 
 // connectBy makes a connection by one transport. hello may be sent, and have had an effect, also when it fails.
 func (c *Client) connectBy(ctx context.Context, t Transport, hello request, patience time.Duration) (*conn, error) {
-	silent := fmt.Errorf("no welcome within %v", patience)
+	silent := fmt.Errorf("%w within %v", ErrNoWelcome, patience)
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, silent)
 	defer cancel()
 	l, err := c.open(ctx, t, hello)

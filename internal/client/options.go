@@ -26,6 +26,15 @@ type Options struct {
 	Window int
 	// WindowBytes bounds the bytes of unanswered requests, 16 MiB by default; one request is always admitted.
 	WindowBytes int
+	// BufferBytes is the size of a connection's buffers, 64 KiB by default and more than most need: thousands of clients in one process take less. What is
+	// received may be larger; what is sent by WebSocket then goes in fragments.
+	BufferBytes int
+	// Before is called before each connection is begun, and may wait: thousands of clients in one process do not all begin at once, or do so on purpose.
+	// An error keeps the connection from being begun.
+	Before func(ctx context.Context) error
+	// OnRetry hears of what the client gets over by itself: a connection that could not be made again, a request that was refused for a while and is sent
+	// again. It is called from the client's goroutines.
+	OnRetry func(err error)
 	// Logger hears about lost connections and retries; discarded by default.
 	Logger *slog.Logger
 	// Trace follows the requests, and the handshakes of WebSockets, on the network. Optional.
@@ -62,6 +71,15 @@ func (o Options) withDefaults() Options {
 	}
 	if o.WindowBytes <= 0 {
 		o.WindowBytes = defaultWindowBytes
+	}
+	if o.BufferBytes <= 0 {
+		o.BufferBytes = batchBytes
+	}
+	if o.Before == nil {
+		o.Before = func(context.Context) error { return nil }
+	}
+	if o.OnRetry == nil {
+		o.OnRetry = func(error) {}
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

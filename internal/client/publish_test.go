@@ -118,7 +118,8 @@ func refusedPublishGoesAgain(t *testing.T, by Transport, code hub.Code) {
 		s.Send(frm{"type": "error", "ref": f["ref"], "code": code, "text": "not now"})
 	}
 	both := make(chan struct{})
-	c := dial(t, Options{Transport: by, URL: clienttest.Script(t, func(s *script) {
+	retries := make(chan error, 10)
+	c := dial(t, Options{Transport: by, OnRetry: func(err error) { retries <- err }, URL: clienttest.Script(t, func(s *script) {
 		s.Greet()
 		<-both // are to be sent, so that on the next connection they go together
 		s.Cut()
@@ -141,6 +142,14 @@ func refusedPublishGoesAgain(t *testing.T, by Transport, code hub.Code) {
 	close(both)
 	o.publish(c, Publication{Channel: "x", ID: "c"})
 	o.expect("a 1", "b 2", "c 3")
+	for _, want := range []hub.Code{code, hub.CodeOutOfOrder} {
+		if e, ok := errors.AsType[*hub.Error](<-retries); !ok || e.Code != want {
+			t.Errorf("OnRetry heard %v, want %s", e, want)
+		}
+	}
+	if len(retries) > 0 {
+		t.Errorf("OnRetry heard %v, too", <-retries)
+	}
 }
 
 func TestRefusedForGood(t *testing.T) { onEach(t, testRefusedForGood) }

@@ -138,6 +138,7 @@ func (c *Client) answered(f *frame, err error) {
 		first := !c.outbox.held // what was sent behind it is refused too
 		c.outbox.refuse(p)
 		c.mu.Unlock()
+		c.o.OnRetry(err)
 		if first {
 			c.o.Logger.Warn("refused, trying again", "code", f.Code.String(), "text", f.Text)
 		}

@@ -24,7 +24,7 @@ type streamLink struct {
 	who    []byte // the connect frame of the requests beside
 }
 
-func openStream(ctx context.Context, s *server, t Transport, hello []byte) (link, error) {
+func openStream(ctx context.Context, s *server, t Transport, buffer int, hello []byte) (link, error) {
 	l := &streamLink{server: s, next: readLine}
 	if t == SSE {
 		l.next = readEvent
@@ -44,7 +44,7 @@ func openStream(ctx context.Context, s *server, t Transport, hello []byte) (link
 		_ = response.Body.Close()
 		return nil, fmt.Errorf("the answer is of type %q instead of %s; is this the address of a Snö server?", got, want)
 	}
-	l.body, l.lines = response.Body, bufio.NewReaderSize(l.heard.over(response.Body), batchBytes)
+	l.body, l.lines = response.Body, bufio.NewReaderSize(l.heard.over(response.Body), buffer)
 	return l, nil
 }
 

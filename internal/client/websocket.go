@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -36,10 +37,10 @@ func (h *heardConn) Read(b []byte) (int, error) {
 	return h.Conn.Read(b)
 }
 
-func openWebSocket(ctx context.Context, s *server, hello []byte) (link, error) {
+func openWebSocket(ctx context.Context, s *server, buffer int, hello []byte) (link, error) {
 	w := &webSocket{}
 	dialer := websocket.Dialer{
-		Proxy: http.ProxyFromEnvironment, Subprotocols: []string{"sno.v1"}, ReadBufferSize: batchBytes, WriteBufferSize: batchBytes,
+		Proxy: http.ProxyFromEnvironment, Subprotocols: []string{"sno.v1"}, ReadBufferSize: buffer, WriteBufferSize: buffer,
 		NetDialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			raw, err := (&net.Dialer{}).DialContext(ctx, network, addr)
 			if err != nil {
@@ -67,8 +68,11 @@ func (w *webSocket) close() { _ = w.ws.Close() }
 
 func (w *webSocket) read() ([]frame, error) {
 	kind, b, err := w.ws.ReadMessage()
-	if e, ok := errors.AsType[*websocket.CloseError](err); ok && e.Code >= 4000 && e.Code < 4300 {
+	switch e, ok := errors.AsType[*websocket.CloseError](err); {
+	case ok && e.Code >= 4000 && e.Code < 4300:
 		return nil, &hub.Error{Code: hub.Code(e.Code), Text: e.Text}
+	case ok && e.Code == websocket.CloseAbnormalClosure: // no close frame has come
+		return nil, fmt.Errorf("the connection was cut: %w", io.ErrUnexpectedEOF)
 	}
 	if err != nil {
 		return nil, err

@@ -17,7 +17,7 @@ import (
 func TestDeliveryAllocatesNothing(t *testing.T) {
 	s := start(t, func(c *config.Config) { shop(c) })
 	few, many := allocations(t, s, "few", 20), allocations(t, s, "many", 120) // some of them on each loop, which makes its own run of messages
-	if each := (many - few) / 100; each > 0.02 {                             // a collection in between may empty a pool
+	if each := (many - few) / 100; each > 0.02 {                              // a collection in between may empty a pool
 		t.Errorf("a publish allocates %v times for 20 subscribers and %v times for 120: %v for each delivery", few, many, each)
 	}
 }

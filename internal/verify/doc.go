@@ -12,4 +12,7 @@
 //
 // Run is the experiment: publishers that repeat what was not acknowledged and readers that resume, for as long as the operator wants to kill and
 // restart the server. It passes what it recorded to Check. Its memory grows with the messages: about 100 bytes for each, for each reader.
+//
+// Ledger and Roster judge the same while it happens, for thousands of readers: a Ledger the messages of a channel, a Roster its presence (P5: who was told of every
+// change knows who is there). They belong to `sno bench`.
 package verify

@@ -1,15 +1,14 @@
 package verify
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"sync"
 	"time"
 
 	"github.com/snoserver/sno/internal/client"
+	"github.com/snoserver/sno/internal/latency"
 )
 
 // publisherWindow is how many messages of a publisher may be unacknowledged.
@@ -25,7 +24,7 @@ type publisher struct {
 
 	mu       sync.Mutex
 	acked    []Acked
-	latency  latencies
+	times    latency.Histogram
 	refused  int
 	refusal  error
 	answered int
@@ -93,7 +92,7 @@ func (p *publisher) publish(ctx context.Context) error {
 	channel := p.r.channels[(p.number+number)%len(p.r.channels)]
 	id := fmt.Sprintf("p%d-%d", p.number, number)
 	since := time.Since(p.r.began)
-	err := p.client.PublishAsync(ctx, client.Publication{Channel: channel, ID: id, Data: payload(since, p.r.o.Size)}, func(a client.Ack, err error) {
+	err := p.client.PublishAsync(ctx, client.Publication{Channel: channel, ID: id, Data: latency.Stamp(since, p.r.o.Size)}, func(a client.Ack, err error) {
 		p.answer(Acked{channel, id, a.Position, p.number, number}, since, err)
 	})
 	if err == nil {
@@ -114,7 +113,7 @@ func (p *publisher) answer(a Acked, since time.Duration, err error) {
 		return
 	}
 	p.acked = append(p.acked, a)
-	p.latency.add(time.Since(p.r.began) - since)
+	p.times.Add(time.Since(p.r.began) - since)
 	p.r.acked.Add(1)
 }
 
@@ -131,22 +130,4 @@ func (p *publisher) report(record *Record, res *Result) {
 	if p.refusal != nil {
 		res.Refusal = p.refusal.Error()
 	}
-}
-
-// payload is a message's data: when it was made, and something to fill it up.
-func payload(since time.Duration, size int) []byte {
-	b := strconv.AppendInt([]byte(`{"t":`), int64(since), 10)
-	b = append(b, `,"pad":"`...)
-	for len(b) < size-2 {
-		b = append(b, 'x')
-	}
-	return append(b, `"}`...)
-}
-
-// sentAt reads when a payload was made.
-func sentAt(data []byte) (time.Duration, bool) {
-	rest, ok := bytes.CutPrefix(data, []byte(`{"t":`))
-	digits, _, found := bytes.Cut(rest, []byte(","))
-	n, err := strconv.ParseInt(string(digits), 10, 64)
-	return time.Duration(n), ok && found && err == nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/snoserver/sno/internal/client"
 	"github.com/snoserver/sno/internal/hub"
+	"github.com/snoserver/sno/internal/latency"
 )
 
 // reader follows every channel with one client and records what it gets.
@@ -22,9 +23,9 @@ type reader struct {
 	ended  chan struct{} // the dropper has ended
 
 	// Of the client's reading goroutine until the client is closed.
-	got     map[string]*Reader
-	latency latencies
-	faults  int
+	got    map[string]*Reader
+	times  latency.Histogram
+	faults int
 }
 
 // startReaders subscribes before anything is published, so that every reader has to get everything.
@@ -80,24 +81,25 @@ func (s *reader) subscribe(ctx context.Context) error {
 func (s *reader) handle(got *Reader, e client.Event) {
 	switch e := e.(type) {
 	case *client.Message:
-		got.Events = append(got.Events, eventOf(e))
+		got.Events = append(got.Events, EventOf(e))
 		s.r.received.Add(1)
-		if sent, ok := sentAt(e.Data); ok {
-			s.latency.add(time.Since(s.r.began) - sent)
+		if sent, ok := latency.Stamped(e.Data); ok {
+			s.times.Add(time.Since(s.r.began) - sent)
 		}
 	case *client.Reset:
 		got.Events = append(got.Events, Event{Reset: e.Reason, Position: e.Position})
 	case *client.Fault:
 		switch {
 		case e.Repeated:
-			got.Events = append(got.Events, eventOf(e.Message)) // the client does not hand it on, but it came
+			got.Events = append(got.Events, EventOf(e.Message)) // the client does not hand it on, but it came
 		case e.Message == nil:
 			s.faults++
 		}
 	}
 }
 
-func eventOf(m *client.Message) Event { return Event{ID: m.ID, Position: m.Position, Prev: m.Prev} }
+// EventOf is what a reader records of a message.
+func EventOf(m *client.Message) Event { return Event{ID: m.ID, Position: m.Position, Prev: m.Prev} }
 
 // dropper breaks the connection now and then, at random times so that the readers do not do so together.
 func (s *reader) dropper() {

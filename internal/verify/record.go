@@ -50,6 +50,8 @@ type Report struct {
 	Received int `json:"received"`
 	Stored   int `json:"stored"`
 	Resets   int `json:"resets"`
+	// Behind is how many readers had not come to the end of what was acknowledged. That is Ledger's: Check, which is told when all is over, has KindMissed for it.
+	Behind int `json:"behind,omitempty"`
 	// Broken counts the violations by kind; Violations is the evidence of the first ones of each kind.
 	Broken     map[Kind]int `json:"broken"`
 	Violations []Violation  `json:"violations"`
@@ -72,12 +74,13 @@ const (
 	KindRepeated       Kind = "repeated"        // P3: one message delivered twice
 	KindMissed         Kind = "missed"          // P4: acknowledged, and a reader did not get it
 	KindGap            Kind = "gap"             // P4: it does not follow the one before, and no reset said so
+	KindDiverged       Kind = "diverged"        // P5: who was told of every change of presence does not know who is there
 )
 
 // Promises says which promise each kind breaks.
 var Promises = map[Kind]string{
 	KindLost: "P1", KindPhantom: "P1", KindDisagreement: "P2", KindNotIncreasing: "P2", KindPublisherOrder: "P2",
-	KindDuplicate: "P3", KindRepeated: "P3", KindMissed: "P4", KindGap: "P4",
+	KindDuplicate: "P3", KindRepeated: "P3", KindMissed: "P4", KindGap: "P4", KindDiverged: "P5",
 }
 
 // Violation is one broken promise with its evidence.

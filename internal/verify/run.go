@@ -12,6 +12,7 @@ import (
 
 	"github.com/snoserver/sno/internal/client"
 	"github.com/snoserver/sno/internal/hub"
+	"github.com/snoserver/sno/internal/latency"
 )
 
 // Options of a run.
@@ -65,8 +66,8 @@ type Result struct {
 	ReceivedPerSecond float64 `json:"received_per_second"`
 	// AckLatency is from the moment a publisher had the message until its acknowledgement, DeliveryLatency until a subscriber had it. Both count
 	// waiting for the window and for a server that is away.
-	AckLatency      Percentiles `json:"ack_latency_ms"`
-	DeliveryLatency Percentiles `json:"delivery_latency_ms"`
+	AckLatency      latency.Percentiles `json:"ack_latency_ms"`
+	DeliveryLatency latency.Percentiles `json:"delivery_latency_ms"`
 	// Behind names the readers that had not reached the end when the timeout had passed.
 	Behind []string `json:"behind,omitempty"`
 }
@@ -222,7 +223,7 @@ func history(ctx context.Context, cl *client.Client, name string) (Channel, erro
 		}
 		c.Head = page.Head
 		for _, m := range page.Messages {
-			c.Events = append(c.Events, eventOf(m))
+			c.Events = append(c.Events, EventOf(m))
 		}
 		if !page.More || len(page.Messages) == 0 {
 			return c, nil
@@ -279,15 +280,15 @@ func (r *runner) progress() (stop func()) {
 func (r *runner) result(published time.Duration, publishers []*publisher, readers []*reader, histories []Channel, behind []string) (Result, error) {
 	res := Result{Channels: r.channels, Behind: behind, Reconnects: r.reconnects.Load(), Seconds: published.Seconds()}
 	record := Record{Channels: histories}
-	var acks, deliveries latencies
+	var acks, deliveries latency.Histogram
 	for _, p := range publishers {
 		p.report(&record, &res)
-		acks.merge(&p.latency)
+		acks.Merge(&p.times)
 	}
 	for _, reader := range readers {
 		record.Readers = append(record.Readers, reader.records()...)
 		res.Faults += reader.faults
-		deliveries.merge(&reader.latency)
+		deliveries.Merge(&reader.times)
 	}
 	if len(record.Acked) == 0 {
 		return res, fmt.Errorf("nothing was acknowledged, so there is nothing to check: %s", firstOf(res.Refusal, "no publish was answered"))
@@ -296,7 +297,7 @@ func (r *runner) result(published time.Duration, publishers []*publisher, reader
 	res.OK = res.Report.OK() && res.Faults == 0
 	res.AckedPerSecond = float64(res.Acked) / res.Seconds
 	res.ReceivedPerSecond = float64(res.Received) / res.Seconds
-	res.AckLatency, res.DeliveryLatency = acks.percentiles(), deliveries.percentiles()
+	res.AckLatency, res.DeliveryLatency = acks.Percentiles(), deliveries.Percentiles()
 	return res, nil
 }
 

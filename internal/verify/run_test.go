@@ -166,36 +166,3 @@ func TestProgress(t *testing.T) {
 		t.Error(err)
 	}
 }
-
-func TestLatencies(t *testing.T) {
-	for d := time.Duration(0); d < 1<<40; d = d*9/8 + 1 {
-		b := bucketOf(d)
-		if up := bound(b); up < d || up-d > d/32+1 || bucketOf(up) != b || bucketOf(up+1) != b+1 {
-			t.Fatalf("%d is in bucket %d with the bound %d", d, b, up)
-		}
-	}
-	var l latencies
-	for i := range 100 {
-		l.add(time.Duration(i+1) * time.Millisecond)
-	}
-	if p := l.percentiles(); p.P50 < 50 || p.P50 > 53 || p.P99 < 99 || p.Max != 100 {
-		t.Errorf("got %+v", p)
-	}
-	if p := new(latencies).percentiles(); p != (Percentiles{}) {
-		t.Errorf("without a value: %+v", p)
-	}
-}
-
-func TestPayload(t *testing.T) {
-	for _, size := range []int{0, 64, 1000} {
-		data := payload(12345, size)
-		if sent, ok := sentAt(data); !ok || sent != 12345 || len(data) < size {
-			t.Errorf("size %d: %s", size, data)
-		}
-	}
-	for _, other := range []string{"", "1", `{"t":`, `{"t":x,}`} {
-		if _, ok := sentAt([]byte(other)); ok {
-			t.Errorf("%q was read", other)
-		}
-	}
-}

@@ -43,8 +43,8 @@ func (e *Endpoint) Serve(w http.ResponseWriter, r *http.Request, frames []byte, 
 	p.handler = open(p)
 	received := make(chan struct{})
 	go func() {
-		defer close(received)
 		p.handler.Receive(frames, false)
+		close(received) // before the wake: else the answer may be found unfinished, and nothing would wake it again
 		p.Wake()
 	}()
 	p.run(wait, received)

@@ -86,6 +86,20 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// TestNoAnswerWaitsForNothing asks often, because it is a matter of which goroutine goes on first: that the frames have been taken in is known before it is told.
+func TestNoAnswerWaitsForNothing(t *testing.T) {
+	for range 5000 {
+		synctest.Test(t, func(t *testing.T) {
+			if _, took := ask(0, func(*wiretest.Handler) {}); took != 0 {
+				t.Errorf("an answer took %v", took)
+			}
+		})
+		if t.Failed() {
+			return
+		}
+	}
+}
+
 func TestWhatEndsBeforeItBeganHasAStatus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, _ := ask(time.Second, func(h *wiretest.Handler) { h.Then(wire.Next{End: 418, Reason: "no coffee"}) })

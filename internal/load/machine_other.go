@@ -1,0 +1,5 @@
+//go:build !linux
+
+package load
+
+func machineTicks() (busy, all float64) { return 0, 0 }
