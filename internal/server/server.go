@@ -16,6 +16,7 @@ import (
 	"github.com/snoserver/sno/internal/hub"
 	"github.com/snoserver/sno/internal/store/local"
 	"github.com/snoserver/sno/internal/telemetry"
+	"github.com/snoserver/sno/internal/wire/liveness"
 )
 
 // Server is one process of Snö.
@@ -74,7 +75,9 @@ func New(cfg config.Config, log *slog.Logger) (_ *Server, err error) {
 	s.telemetry.Hub(s.hub.Stats)
 	s.hub.SetApps(cfg.HubApps())
 	s.http = s.newHTTP(s.gate.Handler(bodiesInTime(s.known(s.routes()))))
-	s.http.ConnContext = s.gate.ConnContext
+	s.http.ConnContext = func(ctx context.Context, nc net.Conn) context.Context {
+		return s.gate.ConnContext(liveness.With(ctx, nc), nc) // a stream asks the kernel whether its peer is still there
+	}
 	s.adminHTTP = s.newHTTP(s.adminRoutes())
 	return s, nil
 }
