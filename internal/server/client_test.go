@@ -15,6 +15,12 @@ import (
 // start serves a configuration of a data directory and ports of its own until the test ends.
 func start(t *testing.T, change func(*config.Config)) *Server {
 	t.Helper()
+	return startAfter(t, change, func(*Server) {})
+}
+
+// startAfter is start with something done before anything is served.
+func startAfter(t *testing.T, change func(*config.Config), before func(*Server)) *Server {
+	t.Helper()
 	cfg := config.Default()
 	cfg.Listen, cfg.Data, cfg.Drain, cfg.Admin.Listen = config.Addresses{"127.0.0.1:0"}, t.TempDir(), 0, "127.0.0.1:0"
 	change(&cfg)
@@ -25,6 +31,7 @@ func start(t *testing.T, change func(*config.Config)) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
+	before(s)
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(t.Context()) }() // the test's context ends before the cleanup
 	t.Cleanup(func() {

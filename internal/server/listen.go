@@ -11,7 +11,6 @@ import (
 
 	"github.com/snoserver/sno/internal/peer"
 	"github.com/snoserver/sno/internal/wire"
-	"github.com/snoserver/sno/internal/wire/liveness"
 )
 
 // Bounds that keep a client which sends slowly, or nothing, from holding on to a connection.
@@ -84,7 +83,7 @@ func (s *Server) newHTTP(h http.Handler) *http.Server {
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
 	return &http.Server{
-		Handler: h, Protocols: protocols, ConnContext: liveness.With,
+		Handler: h, Protocols: protocols,
 		ReadHeaderTimeout: headerPatience, IdleTimeout: idlePatience, MaxHeaderBytes: maxHeaderBytes,
 		HTTP2: &http.HTTP2Config{
 			// A proxy may carry all its clients' streams over one connection.

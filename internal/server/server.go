@@ -17,6 +17,7 @@ import (
 	"github.com/snoserver/sno/internal/hub"
 	"github.com/snoserver/sno/internal/store/local"
 	"github.com/snoserver/sno/internal/telemetry"
+	"github.com/snoserver/sno/internal/wire/liveness"
 	"github.com/snoserver/sno/internal/wire/loop"
 )
 
@@ -80,7 +81,9 @@ func New(cfg config.Config, log *slog.Logger) (_ *Server, err error) {
 		return nil, errors.Join(err, s.hub.Close())
 	}
 	s.http = s.newHTTP(s.gate.Handler(bodiesInTime(s.known(s.routes()))))
-	s.http.ConnContext = s.gate.ConnContext
+	s.http.ConnContext = func(ctx context.Context, nc net.Conn) context.Context {
+		return s.gate.ConnContext(liveness.With(ctx, nc), nc) // a stream asks the kernel whether its peer is still there
+	}
 	s.adminHTTP = s.newHTTP(s.adminRoutes())
 	return s, nil
 }
