@@ -92,7 +92,7 @@ func (h *Hub) channelInfo(ctx context.Context, ch Channel, rule *Rule) (info Cha
 		info.Members = c.Count(ch)
 	}
 	if l := h.registry.find(ch); l != nil {
-		info.Subscribers = l.followers()
+		info.Subscribers = int(l.crowd.Load())
 	}
 	return info, nil
 }

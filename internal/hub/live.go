@@ -19,6 +19,7 @@ type live struct {
 	groups [][]*subscription // by the index of the lane of their session; each knows its slot
 	news   chan struct{}     // closed when there is something new, if anybody waits for that
 
+	crowd    atomic.Int32  // how many subscriptions there are
 	lanes    atomic.Uint64 // the bits of the lanes that have a subscription here, and of lane 0 while anybody waits for news; changed under subsMu
 	queued   atomic.Uint64 // the bits of the lanes that are to look here
 	presence atomic.Uint64 // counts changes of presence, so that cursors see at a glance whether to ask
@@ -56,6 +57,7 @@ func (l *live) join(u *subscription) {
 	}
 	u.slot = int32(len(l.groups[i]))
 	l.groups[i] = append(l.groups[i], u)
+	l.crowd.Add(1)
 	l.lanes.Or(of.bit)
 }
 
@@ -68,6 +70,7 @@ func (l *live) leave(u *subscription) {
 	(*group)[u.slot] = (*group)[last]
 	(*group)[u.slot].slot = u.slot
 	(*group)[last] = nil
+	l.crowd.Add(-1)
 	if *group = (*group)[:last]; last == 0 && (of.host != nil || l.news == nil) {
 		l.lanes.And(^of.bit)
 	}
@@ -79,16 +82,6 @@ func (l *live) group(of *lane) []*subscription {
 		return l.groups[i]
 	}
 	return nil
-}
-
-// followers is how many subscriptions there are.
-func (l *live) followers() (n int) {
-	l.subsMu.Lock()
-	defer l.subsMu.Unlock()
-	for _, g := range l.groups {
-		n += len(g)
-	}
-	return n
 }
 
 const shardCount = 64

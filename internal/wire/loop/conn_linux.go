@@ -125,13 +125,14 @@ func (c *Conn) pump(scratch *[]byte, wait bool) {
 			c.Due(time.Now().Add(endPatience))
 		}
 		b := out.bytes()
-		if !wait && out.Shared != nil && !out.End && !out.Wait && c.together(len(b)) {
-			c.loop.sends.add(c, b, out.More)
+		stays := out.Shared != nil || cap(out.Buffer) > keptBuffer
+		if !wait && len(b) > 0 && !out.End && !out.Wait && c.together(len(b)) {
+			c.loop.sends.add(c, b, stays, out.More)
 			return
 		}
 		budget -= len(b)
 		switch {
-		case len(b) > 0 && !c.write(b, out.Shared != nil || cap(out.Buffer) > keptBuffer), out.End:
+		case len(b) > 0 && !c.write(b, stays), out.End:
 			return
 		case out.Wait && !wait:
 			c.state.Or(slow)

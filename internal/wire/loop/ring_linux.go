@@ -18,8 +18,8 @@ const (
 
 // sender sends to many sockets at once.
 type sender interface {
-	// add queues a send to c of b, which nobody changes. more: c has more to say after it.
-	add(c *Conn, b []byte, more bool)
+	// add queues a send of b to c. stays: nobody changes b. more: c has more to say after it.
+	add(c *Conn, b []byte, stays, more bool)
 	// flush carries out what is queued and tells each connection what became of its send.
 	flush()
 	close()
@@ -38,9 +38,10 @@ type ring struct {
 	cqes           []cqe
 
 	queued [ringSends]struct {
-		c    *Conn
-		b    []byte
-		more bool
+		c           *Conn
+		b           []byte
+		stays, more bool
+		own         []byte // for what does not stay; at most ringBytes
 	}
 	n int
 }
@@ -120,10 +121,14 @@ func (r *ring) close() {
 	_ = unix.Close(r.fd)
 }
 
-func (r *ring) add(c *Conn, b []byte, more bool) {
+func (r *ring) add(c *Conn, b []byte, stays, more bool) {
 	i := uint32(r.n)
 	q := &r.queued[i]
-	q.c, q.b, q.more = c, b, more
+	if !stays {
+		q.own = append(q.own[:0], b...)
+		b = q.own
+	}
+	q.c, q.b, q.stays, q.more = c, b, stays, more
 	slot := (*r.sqTail + i) & r.sqMask // the tail is ours to move
 	r.sqes[slot] = sqe{opcode: opSend, fd: c.fd, addr: uint64(uintptr(unsafe.Pointer(unsafe.SliceData(b)))), len: uint32(len(b)), msgFlags: unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL, userData: uint64(i)}
 	r.sqArray[slot] = slot
@@ -148,19 +153,19 @@ func (r *ring) flush() {
 		for tail := atomic.LoadUint32(r.cqTail); head != tail; head++ {
 			done := &r.cqes[head&r.cqMask]
 			q := &r.queued[done.userData]
-			c, b, more, res := q.c, q.b, q.more, int(done.res)
+			c, b := q.c, q.b
 			q.c, q.b = nil, nil
 			pending--
-			c.sent(b, res, more)
+			c.sent(b, int(done.res), q.stays, q.more)
 		}
 		atomic.StoreUint32(r.cqHead, head)
 	}
 }
 
 // sent takes the result of a send: so many bytes, or a negative error number.
-func (c *Conn) sent(b []byte, res int, more bool) {
+func (c *Conn) sent(b []byte, res int, stays, more bool) {
 	n, e := max(res, 0), syscall.Errno(max(-res, 0))
-	if c.took(b, n, e, true) && more {
+	if c.took(b, n, e, stays) && more {
 		c.Wake()
 	}
 }

@@ -208,13 +208,14 @@ type batch struct {
 	queued []func()
 }
 
-func (b *batch) add(c *Conn, msg []byte, more bool) {
+func (b *batch) add(c *Conn, msg []byte, stays, more bool) {
+	msg = bytes.Clone(msg) // what does not stay is kept
 	b.queued = append(b.queued, func() {
 		n, e := b.k.write(c.fd, msg)
 		if e != 0 {
 			n = -int(e)
 		}
-		c.sent(msg, n, more)
+		c.sent(msg, n, stays, more)
 	})
 }
 
