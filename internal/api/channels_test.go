@@ -35,7 +35,7 @@ func (p channelPage) names() string {
 // join is a session of ann that follows a channel, and may stand for her there.
 func (s *site) join(name string, enter bool) *hub.Session {
 	s.t.Helper()
-	session := s.hub.NewSession(&hub.Grant{App: "shop", Client: "ann", Allow: []hub.Allow{{Pattern: "*", Actions: hub.AllActions}}}, hub.SessionOptions{Transport: "test", Address: "192.0.2.7"}, hub.WakeFunc(hub.WakeFunc(func() {})))
+	session := s.hub.NewSession(&hub.Grant{App: "shop", Client: "ann", Allow: []hub.Allow{{Pattern: "*", Actions: hub.AllActions}}}, hub.SessionOptions{Transport: "test", Address: "192.0.2.7"}, hub.WakeFunc(func() {}))
 	s.t.Cleanup(func() { session.Close(0) })
 	if err := session.Reserve(0); err != nil {
 		s.t.Fatal(err)

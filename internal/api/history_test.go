@@ -127,7 +127,7 @@ func TestPresence(t *testing.T) {
 		t.Errorf("nobody: %+v", p)
 	}
 	for _, client := range []string{"bob", "ann", "ann"} {
-		session := s.hub.NewSession(&hub.Grant{App: "shop", Client: client, Allow: []hub.Allow{{Pattern: "*", Actions: hub.AllActions}}}, hub.SessionOptions{}, hub.WakeFunc(hub.WakeFunc(func() {})))
+		session := s.hub.NewSession(&hub.Grant{App: "shop", Client: client, Allow: []hub.Allow{{Pattern: "*", Actions: hub.AllActions}}}, hub.SessionOptions{}, hub.WakeFunc(func() {}))
 		t.Cleanup(func() { session.Close(0) })
 		var data []byte
 		if client == "ann" {

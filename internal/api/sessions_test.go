@@ -40,7 +40,7 @@ func TestSessions(t *testing.T) {
 	}
 	slices.Sort(ids)
 	elsewhere := s.join("news", false).ID()
-	other := s.hub.NewSession(&hub.Grant{App: "blog", Client: "ann"}, hub.SessionOptions{}, hub.WakeFunc(hub.WakeFunc(func() {})))
+	other := s.hub.NewSession(&hub.Grant{App: "blog", Client: "ann"}, hub.SessionOptions{}, hub.WakeFunc(func() {}))
 	defer other.Close(0)
 
 	var got []string

@@ -277,8 +277,8 @@ func (h *Hub) lane(host Lane) *lane {
 	}
 	made := newLane(len(all), host, h)
 	made.through = all[0].reachedAll(&made.watermark)
-	more := append(all[:len(all):len(all)], made)
-	h.lanes.all.Store(&more)
+	all = append(all[:len(all):len(all)], made)
+	h.lanes.all.Store(&all)
 	return made
 }
 

@@ -10,7 +10,7 @@ import (
 // TestSetLimits: limits may change while sessions are there; what a session has is not taken from it.
 func TestSetLimits(t *testing.T) {
 	h := open(t)
-	s := h.NewSession(backend, hub.SessionOptions{}, hub.WakeFunc(hub.WakeFunc(func() {})))
+	s := h.NewSession(backend, hub.SessionOptions{}, hub.WakeFunc(func() {}))
 	defer s.Close(0)
 	enter := func(id string) error { return s.Enter("room", id, nil) }
 	if err := enter("one"); err != nil {

@@ -97,7 +97,7 @@ func surrender(nc net.Conn) (tcp *net.TCPConn, unread []byte, closed func()) {
 
 // takeSocket takes the socket out of the runtime's hands, which would keep a record of it and be woken for it.
 func takeSocket(tcp *net.TCPConn) (int32, error) {
-	defer tcp.Close()
+	defer func() { _ = tcp.Close() }() // nothing is lost with what it could say
 	raw, err := tcp.SyscallConn()
 	if err != nil {
 		return 0, err

@@ -10,25 +10,30 @@ type Machine interface {
 	Deliver()
 	// Output appends what is to be sent next to dst, or gives it as Output.Shared. Without wait it may not block.
 	Output(dst []byte, wait bool) Output
+	// Closed says that the connection is over. lastHeard is when something came from the peer.
+	Closed(lastHeard time.Time)
+	Clock
+}
+
+// Clock is what a Machine is told by the time.
+type Clock interface {
 	// Beat is called every wire.Heartbeat.
 	Beat()
 	// Silent is called wire.Patience after a Beat if the peer was last heard before it, and says whether it is to be given up. about knows more of it.
 	Silent(about Kernel) bool
 	// Due says that the time of Link.Due is there.
 	Due()
-	// Closed says that the connection is over. lastHeard is when something came from the peer.
-	Closed(lastHeard time.Time)
 }
 
 // Then says what follows an Input.
 type Then uint8
 
 const (
-	// GoOn: more can come.
+	// GoOn says that more can come.
 	GoOn Then = iota
-	// Stop: Deliver has to be called.
+	// Stop asks for Deliver.
 	Stop
-	// Over: what the peer sends from here on is thrown away. With the end of output the connection ends.
+	// Over says that what the peer sends from here on is thrown away. With the end of output the connection ends.
 	Over
 )
 

@@ -15,9 +15,8 @@ import (
 
 // scripted is a kernel whose sockets do what a seed says: they take or give a byte or many, nothing for now, or break.
 type scripted struct {
-	mu    sync.Mutex
-	rand  *rand.Rand
-	event func(events uint32) // tells the loop, as epoll does
+	mu   sync.Mutex
+	rand *rand.Rand
 
 	sent    []byte // what the peer has got
 	coming  []byte // what the peer sends, and has not been read

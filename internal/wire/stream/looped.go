@@ -91,7 +91,8 @@ func (c *conn) Output(dst []byte, wait bool) loop.Output {
 		head := appendChunkHead(room[:0], len(out)-body)
 		o.From = body - len(head)
 		copy(out[o.From:], head)
-		o.Buffer = append(out, "\r\n"...)
+		out = append(out, "\r\n"...)
+		o.Buffer = out
 	case len(out) > body:
 		o.From = body
 	}

@@ -155,7 +155,7 @@ func (q *request) move() error {
 		return err
 	}
 	q.chunked = q.r.ProtoAtLeast(1, 1)
-	early, _ := rw.Reader.Peek(rw.Reader.Buffered()) // they are there
+	early, _ := rw.Peek(rw.Reader.Buffered()) // they are there
 	unread := bytes.Clone(early)
 	q.request.Store(nil)
 	err = q.seat.Attach(nc, unread, func(at *loop.Conn) loop.Machine { return q.linked(at) })

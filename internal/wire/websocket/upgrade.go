@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/sha1" //nolint:gosec // RFC 6455 §4.2.2 asks for it; nothing depends on its strength
 	"encoding/base64"
-	"fmt"
 	"net"
 	"net/http"
 	"slices"
@@ -40,7 +39,7 @@ func (e *Endpoint) upgrade(w http.ResponseWriter, r *http.Request) (nc net.Conn,
 	}
 	_ = nc.SetDeadline(time.Time{})
 	if n := rw.Reader.Buffered(); n > 0 {
-		early, _ := rw.Reader.Peek(n) // they are there
+		early, _ := rw.Peek(n) // they are there
 		unread = bytes.Clone(early)
 	}
 	return nc, unread, deflate, nil
@@ -66,7 +65,7 @@ func (e *Endpoint) check(r *http.Request) (subprotocol string, refused *refusal)
 		return "", nil
 	}
 	if !slices.Contains(asked, e.o.Subprotocol) {
-		return "", &refusal{http.StatusBadRequest, fmt.Sprintf("none of the subprotocols asked for is spoken here; ask for %s", e.o.Subprotocol)}
+		return "", &refusal{http.StatusBadRequest, "none of the subprotocols asked for is spoken here; ask for " + e.o.Subprotocol}
 	}
 	return e.o.Subprotocol, nil
 }
