@@ -46,7 +46,8 @@ type lane struct {
 	// Of the round, the lane's goroutine's own.
 	round    []*live
 	sessions []*Session
-	reached  int // of sessions
+	reached  int  // of sessions
+	serving  bool // a stretch is on
 	step     func()
 	runs     [4]*Run // made last, oldest overwritten first
 	nextRun  int
@@ -179,9 +180,11 @@ func (l *lane) goOn() {
 		l.begins()
 	}
 	end := min(l.reached+stretch, len(l.sessions))
+	l.serving = true
 	for _, s := range l.sessions[l.reached:end] {
 		s.serve()
 	}
+	l.serving = false
 	l.tally.tell(l)
 	if l.reached = end; l.reached < len(l.sessions) {
 		l.call()
@@ -259,19 +262,27 @@ type lanes struct {
 
 func (s *lanes) list() []*lane { return *s.all.Load() }
 
-// lane returns the lane of a transport's. One too many shares lane 0, which wakes its sessions.
-func (h *Hub) lane(host Lane) *lane {
-	if host == nil {
-		return h.lanes.list()[0]
-	}
-	h.lanes.mu.Lock()
-	defer h.lanes.mu.Unlock()
-	all := h.lanes.list()
-	for _, l := range all {
+// of returns the lane of a host, lane 0 for none; nil: there is none yet.
+func (s *lanes) of(host Lane) *lane {
+	for _, l := range s.list() {
 		if l.host == host {
 			return l
 		}
 	}
+	return nil
+}
+
+// lane returns the lane of a transport's. One too many shares lane 0, which wakes its sessions.
+func (h *Hub) lane(host Lane) *lane {
+	if l := h.lanes.of(host); l != nil {
+		return l
+	}
+	h.lanes.mu.Lock()
+	defer h.lanes.mu.Unlock()
+	if l := h.lanes.of(host); l != nil {
+		return l
+	}
+	all := h.lanes.list()
 	if len(all) == maxLanes {
 		return all[0]
 	}
@@ -351,5 +362,5 @@ func (h *Hub) Resync() {
 	h.rereadRevocations()
 }
 
-// indexOf is the number of a lane, by its bit.
+// index is the number of a lane, by its bit.
 func (l *lane) index() int { return bits.TrailingZeros64(l.bit) }

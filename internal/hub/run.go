@@ -52,7 +52,9 @@ func (s *Session) PullRun() (r *Run, more bool) {
 	if r.stored > 0 {
 		u.pos, u.read = r.end, r.end
 	}
-	s.lane.tally.add(r, u.began)
+	if s.lane.tally.add(r, u.began); !s.lane.serving {
+		s.lane.tally.tell(s.lane)
+	}
 	if r.cut {
 		u.mark()
 	}
