@@ -140,7 +140,12 @@ func judgeWhile(t *testing.T, o verify.Options, do func()) verify.Result {
 	}()
 	do()
 	stop()
-	r := next(t, "report", done)
+	var r result
+	select {
+	case r = <-done:
+	case <-time.After(4 * o.Timeout): // it takes o.Timeout for the last answers, the last messages and the history each, and then says what is missing
+		t.Fatal("no report came")
+	}
 	if r.err != nil {
 		t.Fatal(r.err)
 	}

@@ -365,7 +365,8 @@ func TestUnsubscribeIsFinal(t *testing.T) {
 	for range 50 {
 		c := connect(t, h, backend)
 		c.subscribe(t, "c", hub.From{})
-		go publishN(t, h, "c", 20)
+		var publisher sync.WaitGroup
+		publisher.Go(func() { publishN(t, h, "c", 20) })
 		c.events(t, 1)
 		if err := c.Reserve(0); err != nil {
 			t.Fatal(err)
@@ -383,6 +384,7 @@ func TestUnsubscribeIsFinal(t *testing.T) {
 		if !over {
 			t.Fatal("unsubscribe was not answered")
 		}
+		publisher.Wait() // its context ends with the test
 		c.Close(0)
 	}
 }

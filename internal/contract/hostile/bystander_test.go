@@ -5,12 +5,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -22,7 +19,7 @@ import (
 const (
 	calmChannel = "calm"
 	beat        = 20 * time.Millisecond
-	// soon is within what a bystander hears a message, on a machine of two processors with race detection on.
+	// soon is within what a bystander hears a message, on a machine of two processors with race detection on. It is time with a processor: see processor.
 	soon = 3 * time.Second
 )
 
@@ -31,6 +28,7 @@ type bystander struct {
 	transport string
 	seen      atomic.Int64
 	slowest   atomic.Int64 // nanoseconds
+	processor *processor
 	fault     atomic.Pointer[string]
 }
 
@@ -39,20 +37,18 @@ func (b *bystander) fail(format string, args ...any) {
 	b.fault.CompareAndSwap(nil, &text)
 }
 
-// take checks the data of the next message, "number at".
+// take checks the data of the next message: number, time, and the account of the processor by then.
 func (b *bystander) take(data string) {
-	number, at, _ := strings.Cut(data, " ")
-	n, err1 := strconv.ParseInt(number, 10, 64)
-	sent, err2 := strconv.ParseInt(at, 10, 64)
-	if err := errors.Join(err1, err2); err != nil {
-		b.fail("%v", err)
+	var n, sent, run, wait int64
+	if _, err := fmt.Sscan(data, &n, &sent, &run, &wait); err != nil {
+		b.fail("%q: %v", data, err)
 		return
 	}
 	if want := b.seen.Load() + 1; n != want {
 		b.fail("message %d came where %d was next", n, want)
 	}
 	b.seen.Store(n)
-	if took := time.Now().UnixNano() - sent; took > b.slowest.Load() {
+	if took := b.processor.own(time.Duration(time.Now().UnixNano()-sent), run, wait).Nanoseconds(); took > b.slowest.Load() {
 		b.slowest.Store(took)
 	}
 }
@@ -86,8 +82,9 @@ func (b *bystander) frames(text []byte) (cursor string) {
 
 // calm is a channel with its publisher and its followers.
 type calm struct {
-	all  []*bystander
-	sent atomic.Int64
+	all       []*bystander
+	sent      atomic.Int64
+	processor processor
 }
 
 // newCalm starts to publish, and bystanders on every transport. They end before the server does.
@@ -97,10 +94,11 @@ func newCalm(t *testing.T, url string) *calm {
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	t.Cleanup(func() { stop(); running.Wait() })
+	running.Go(func() { c.processor.watch(ctx) })
 	for transport, follow := range map[string]func(context.Context, string, *bystander) error{
 		"websocket": followWebSocket, "stream": followLines, "sse": followLines, "poll": followPolls,
 	} {
-		b := &bystander{transport: transport}
+		b := &bystander{transport: transport, processor: &c.processor}
 		c.all = append(c.all, b)
 		running.Go(func() {
 			if err := follow(ctx, url, b); ctx.Err() == nil {
@@ -126,7 +124,7 @@ func (c *calm) publish(ctx context.Context, url string) error {
 		select {
 		case <-tick.C:
 			n := c.sent.Load() + 1
-			if _, err := p.Publish(ctx, client.Publication{Channel: calmChannel, Data: fmt.Appendf(nil, `"%d %d"`, n, time.Now().UnixNano())}); err != nil {
+			if _, err := p.Publish(ctx, client.Publication{Channel: calmChannel, Data: fmt.Appendf(nil, `"%d %d %d %d"`, n, time.Now().UnixNano(), c.processor.run.Load(), c.processor.wait.Load())}); err != nil {
 				return err
 			}
 			c.sent.Store(n)
@@ -146,7 +144,7 @@ func (c *calm) check(t *testing.T) {
 			t.Fatal(*fault)
 		}
 		if took := time.Duration(b.slowest.Swap(0)); took > soon {
-			t.Errorf("%s: a bystander waited %v for a message", b.transport, took)
+			t.Errorf("%s: a bystander waited %v for a message, with a processor to run on", b.transport, took)
 		}
 	}
 }
