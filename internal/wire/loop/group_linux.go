@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"sync"
@@ -166,18 +167,18 @@ type Loop struct {
 	calls       []func()
 	first, last *Conn // woken
 	dues        map[*Conn]time.Time
-	slots       []*Conn // nil: free
-	free        []uint32
+	slots       [beatSeconds][]*Conn // by the second of their beat; nil: free
+	free        [beatSeconds][]uint32
 	gens        uint32
 	ticks       *time.Timer
-	second      int64 // ticks
+	second      uint32 // ticks
 	asked       [beatSeconds]time.Time
 	signal      chan struct{}
 	closed      bool
 }
 
 // beatSeconds is over how many seconds the beats of connections are spread.
-const beatSeconds = int(wire.Heartbeat / time.Second)
+const beatSeconds = uint32(wire.Heartbeat / time.Second)
 
 var _ wire.Loop = (*Loop)(nil)
 
@@ -203,7 +204,7 @@ func (g *Group) newLoop(o Options) (*Loop, error) {
 
 func (l *Loop) killAll() {
 	l.mu.Lock()
-	all := slices.Clone(l.slots)
+	all := slices.Concat(l.slots[:]...)
 	l.mu.Unlock()
 	for _, c := range all {
 		if c != nil {
@@ -331,32 +332,39 @@ func (l *Loop) control(f func(epoll int) error) error {
 func (l *Loop) conn(slot, gen uint32) *Conn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if c := l.slots[slot]; c != nil && c.gen == gen {
+	if c := l.slots[slot%beatSeconds][slot/beatSeconds]; c != nil && c.gen == gen {
 		return c
 	}
 	return nil
 }
 
+// beatSpread is by how many seconds the first beat of a connection may be earlier than the others, so that a crowd that comes at once need not beat at once for ever.
+const beatSpread = 10
+
+// add gives c a slot: one of those that beat first in not quite wire.Heartbeat.
 func (l *Loop) add(c *Conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.gens++
 	c.gen = l.gens
-	if n := len(l.free); n > 0 {
-		c.slot = l.free[n-1]
-		l.free = l.free[:n-1]
-		l.slots[c.slot] = c
+	at := (l.second + beatSeconds - rand.Uint32N(beatSpread)) % beatSeconds
+	slots, free := &l.slots[at], &l.free[at]
+	if n := len(*free); n > 0 {
+		c.slot = (*free)[n-1]
+		*free = (*free)[:n-1]
+		(*slots)[c.slot/beatSeconds] = c
 		return
 	}
-	c.slot = uint32(len(l.slots))
-	l.slots = append(l.slots, c)
+	c.slot = uint32(len(*slots))*beatSeconds + at
+	*slots = append(*slots, c)
 }
 
 func (l *Loop) remove(c *Conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.slots[c.slot] = nil
-	l.free = append(l.free, c.slot)
+	at := c.slot % beatSeconds
+	l.slots[at][c.slot/beatSeconds] = nil
+	l.free[at] = append(l.free[at], c.slot)
 	delete(l.dues, c)
 }
 
@@ -382,8 +390,8 @@ func (l *Loop) tick() {
 	}
 	l.ticks.Reset(time.Second)
 	l.second++
-	beat := int(l.second) % beatSeconds
-	check := (beat - int(wire.Patience/time.Second) + beatSeconds) % beatSeconds
+	beat := l.second % beatSeconds
+	check := (beat + beatSeconds - uint32(wire.Patience/time.Second)) % beatSeconds
 	beating, checked := l.every(beat), l.every(check)
 	asked := l.asked[check]
 	l.asked[beat] = now
@@ -413,9 +421,9 @@ func (l *Loop) tick() {
 }
 
 // every is the connections whose beat is at a second. Called with mu held.
-func (l *Loop) every(second int) (conns []*Conn) {
-	for i := second; i < len(l.slots); i += beatSeconds {
-		if c := l.slots[i]; c != nil && c.state.Load()&over == 0 {
+func (l *Loop) every(second uint32) (conns []*Conn) {
+	for _, c := range l.slots[second] {
+		if c != nil && c.state.Load()&over == 0 {
 			conns = append(conns, c)
 		}
 	}
