@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -305,7 +306,7 @@ func script(g *Group, seed uint64) string {
 			if e := k.peer(nil); e != 0 {
 				c.event(e, buf)
 			} else {
-				time.Sleep(10 * time.Microsecond) // the loop's goroutines have to have their turn
+				runtime.Gosched() // the loop's goroutines have to have their turn
 			}
 			continue
 		}
@@ -316,7 +317,7 @@ func script(g *Group, seed uint64) string {
 	k.ended = true
 	k.mu.Unlock()
 	c.event(unix.EPOLLIN|unix.EPOLLRDHUP, buf)
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Microsecond) {
+	for deadline := time.Now().Add(20 * time.Second); ; runtime.Gosched() {
 		k.mu.Lock()
 		open := k.open
 		k.mu.Unlock()
