@@ -6,10 +6,12 @@ import (
 	"time"
 )
 
-// crowd is how many connections have to come, or go, before it is worth while to look for the memory that they have left: at least, and as a share of those that were there.
 const (
-	crowd      = 1000
-	crowdShare = 4
+	// quietTicks is for how many seconds hardly anybody has to come or go before memory is given back.
+	quietTicks = 3
+	// crowd is how many connections have to have come or gone since the last time, at least, and crowdShare as a share of those that were there.
+	crowd      = 100
+	crowdShare = 20
 )
 
 // tidy gives memory back to the system when a crowd has come and is in, or has gone. A handshake takes several times as much as an idle connection, and a server on which
@@ -17,7 +19,7 @@ const (
 func (s *Server) tidy(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	tidied, before := 0, 0
+	tidied, before, quiet := 0, 0, 0
 	for {
 		select {
 		case <-tick.C:
@@ -25,11 +27,13 @@ func (s *Server) tidy(ctx context.Context) {
 			return
 		}
 		open, _ := s.gate.Open()
-		if far(open, tidied, max(crowd, tidied/crowdShare)) && !far(open, before, max(crowd, open)/100) {
+		if quiet++; far(open, before, max(10, open/1000)) {
+			quiet = 0
+		}
+		if before = open; quiet >= quietTicks && far(open, tidied, max(crowd, tidied/crowdShare)) {
 			debug.FreeOSMemory()
 			tidied = open
 		}
-		before = open
 	}
 }
 
