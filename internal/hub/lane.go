@@ -192,6 +192,7 @@ func (l *lane) goOn() {
 	}
 	clear(l.sessions)
 	l.sessions, l.reached = l.sessions[:0], 0
+	clear(l.runs[:]) // large messages must not be kept from being forgotten
 	l.mu.Lock()
 	l.asked = len(l.dirty) > 0
 	again := l.asked

@@ -80,7 +80,7 @@ func (l *lane) run(u *subscription, hold uint64) *Run {
 		}
 	}
 	r := u.live.run(u.gen, u.index, hold)
-	if r != nil {
+	if r != nil && l.serving { // between two rounds nobody else gets it
 		l.runs[l.nextRun] = r
 		l.nextRun = (l.nextRun + 1) % len(l.runs)
 	}
