@@ -21,8 +21,8 @@ func TestBudget(t *testing.T) {
 	for fds, want := range map[int]budget{
 		256:     {connections: 144, refusals: 16, store: 64},
 		1024:    {connections: 576, refusals: 64, store: 256},
-		20_000:  {connections: 18_424, refusals: 64, store: 1000},
-		1 << 20: {connections: 1<<20 - 1576, refusals: 64, store: 1000},
+		20_000:  {connections: 19_180, refusals: 64, store: 500},
+		1 << 20: {connections: 1<<20 - 820, refusals: 64, store: 500},
 		10:      {connections: 1, refusals: 4, store: 32},
 	} {
 		if got := budgetOf(fds); got != want {
