@@ -288,20 +288,19 @@ func (h *Hub) lane(host Lane) *lane {
 		return all[0]
 	}
 	made := newLane(len(all), host, h)
-	made.through = all[0].reachedAll(&made.watermark)
+	all[0].tell(made)
 	all = append(all[:len(all):len(all)], made)
 	h.lanes.all.Store(&all)
 	return made
 }
 
-// reachedAll is how far the tails are, for the watermark of a lane that has nobody to mark yet.
-func (l *lane) reachedAll(watermark *atomic.Uint64) uint64 {
+// tell has another lane, which has nobody to mark yet, know how far the tails are.
+func (l *lane) tell(made *lane) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.watermark.Load() != noHold {
-		watermark.Store(l.through)
+	if made.through = l.through; l.watermark.Load() != noHold {
+		made.watermark.Store(l.through)
 	}
-	return l.through
 }
 
 // changed has the sessions that follow some channels look at them.

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"runtime/debug"
 	"time"
 )
 
@@ -16,7 +15,7 @@ const (
 
 // tidy gives memory back to the system when a crowd has come and is in, or has gone. A handshake takes several times as much as an idle connection, and a server on which
 // nothing happens has nothing collected for two minutes.
-func (s *Server) tidy(ctx context.Context) {
+func tidy(ctx context.Context, connections func() (open, most int), giveBack func()) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	tidied, before, quiet := 0, 0, 0
@@ -26,12 +25,12 @@ func (s *Server) tidy(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		open, _ := s.gate.Open()
+		open, _ := connections()
 		if quiet++; far(open, before, max(10, open/1000)) {
 			quiet = 0
 		}
 		if before = open; quiet >= quietTicks && far(open, tidied, max(crowd, tidied/crowdShare)) {
-			debug.FreeOSMemory()
+			giveBack()
 			tidied = open
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 
@@ -150,7 +151,7 @@ func (s *Server) serve(failed chan<- error) (stop func()) {
 	if s.certs != nil {
 		running.Go(func() { s.certs.Run(ctx) })
 	}
-	running.Go(func() { s.tidy(ctx) })
+	running.Go(func() { tidy(ctx, s.gate.Open, debug.FreeOSMemory) })
 	return func() {
 		cancel()
 		running.Wait()

@@ -19,8 +19,8 @@ func Conn(ctx context.Context) net.Conn {
 	return nc
 }
 
-// tcpOf returns the TCP connection under nc, if it is one.
-func tcpOf(nc net.Conn) *net.TCPConn {
+// TCP returns the TCP connection under nc, or nil.
+func TCP(nc net.Conn) *net.TCPConn {
 	for {
 		switch c := nc.(type) {
 		case *net.TCPConn:

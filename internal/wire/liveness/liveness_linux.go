@@ -43,7 +43,7 @@ func alive(info *unix.TCPInfo) bool {
 }
 
 func tcpInfo(nc net.Conn) *unix.TCPInfo {
-	tcp := tcpOf(nc)
+	tcp := TCP(nc)
 	if tcp == nil {
 		return nil
 	}

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/snoserver/sno/internal/wire"
+	"github.com/snoserver/sno/internal/wire/liveness"
 )
 
 // ErrNoSocket says that there is no socket under a connection, or none that a loop can have.
@@ -25,7 +26,7 @@ func (l *Loop) Attach(nc net.Conn, unread []byte, machine func(*Conn) Machine) e
 		}
 		s.tls, below = t, s.Conn
 	}
-	if tcpBeneath(below) == nil {
+	if liveness.TCP(below) == nil {
 		return ErrNoSocket
 	}
 	c := &Conn{loop: l, secure: s}
@@ -59,20 +60,6 @@ func (l *Loop) Attach(nc net.Conn, unread []byte, machine func(*Conn) Machine) e
 	}
 	c.begin(unread)
 	return nil
-}
-
-// tcpBeneath is the TCP connection under nc, or nil.
-func tcpBeneath(nc net.Conn) *net.TCPConn {
-	for {
-		switch c := nc.(type) {
-		case *net.TCPConn:
-			return c
-		case interface{ NetConn() net.Conn }:
-			nc = c.NetConn()
-		default:
-			return nil
-		}
-	}
 }
 
 // surrender unwraps nc. closed may be nil.

@@ -67,8 +67,12 @@ func (c *Conn) Kill() {
 	c.Wake()
 }
 
-// Due implements Link.
-func (c *Conn) Due(at time.Time) { c.loop.due(c, at) }
+// Due implements Link. Once output has ended the time is the connection's own: a peer that goes on must not put off its end.
+func (c *Conn) Due(at time.Time) {
+	if c.state.Load()&ended == 0 {
+		c.loop.due(c, at)
+	}
+}
 
 // Loop is the loop that drives the connection.
 func (c *Conn) Loop() wire.Loop { return c.loop }
@@ -122,7 +126,7 @@ func (c *Conn) pump(scratch *[]byte, wait bool) {
 		}
 		if out.End {
 			c.state.Or(ended)
-			c.Due(time.Now().Add(endPatience))
+			c.loop.due(c, time.Now().Add(endPatience))
 		}
 		b := out.bytes()
 		stays := out.Shared != nil || cap(out.Buffer) > keptBuffer
@@ -219,7 +223,7 @@ func (c *Conn) unblock() bool {
 // it, and the peer would not see what was said last: so what it still sends is read until it ends, for a moment.
 func (c *Conn) settle() {
 	if s := c.state.Or(settled); s&settled == 0 {
-		c.Due(time.Now().Add(closePatience))
+		c.loop.due(c, time.Now().Add(closePatience))
 	}
 	if s := c.state.Load(); s&heardAll == 0 || s&over != 0 {
 		return

@@ -26,7 +26,7 @@ func Serve(nc net.Conn, unread []byte, machine func(Link) Machine) {
 	s.read(unread)
 	s.Kill()
 	<-written
-	s.Due(time.Time{})
+	s.endBy(time.Time{})
 	s.over()
 }
 
@@ -67,8 +67,15 @@ func (s *served) Kill() {
 	})
 }
 
-// Due implements Link.
+// Due implements Link. Once output has ended the time is the connection's own: a peer that goes on must not put off its end.
 func (s *served) Due(at time.Time) {
+	if !s.ended.Load() {
+		s.endBy(at)
+	}
+}
+
+// endBy has the machine told, or the connection ended, at that time.
+func (s *served) endBy(at time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.due != nil {
@@ -181,7 +188,7 @@ func (s *served) flush() (more bool) {
 		}
 		if out.End {
 			s.ended.Store(true)
-			s.Due(time.Now().Add(endPatience))
+			s.endBy(time.Now().Add(endPatience))
 		}
 		if b := out.bytes(); len(b) > 0 {
 			if _, err := s.nc.Write(b); err != nil {
@@ -192,7 +199,7 @@ func (s *served) flush() (more bool) {
 		}
 		if out.End {
 			close(s.allOut)
-			s.Due(time.Now().Add(closePatience))
+			s.endBy(time.Now().Add(closePatience))
 			return false
 		}
 		if !out.More {

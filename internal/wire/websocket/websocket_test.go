@@ -213,6 +213,21 @@ func TestEndComesAfterWhatWasPulled(t *testing.T) {
 	h.wait(t)
 }
 
+// TestEndIsFinal: a client that is sent away cannot put that off by going on, be it with the beginning of a message, which otherwise has its time.
+func TestEndIsFinal(t *testing.T) {
+	url, handlers := serve(t, nil)
+	ws := dial(t, url)
+	h := <-handlers
+	h.finish(wire.Next{End: 4200, Reason: "go"})
+	_ = ws.SetReadDeadline(time.Now().Add(patience))
+	ws.SetCloseHandler(func(int, string) error { return nil }) // it does not answer
+	if _, _, err := ws.ReadMessage(); !websocket.IsCloseError(err, 4200) {
+		t.Fatalf("the close was %v", err)
+	}
+	raw(t, ws, frame(websocket.TextMessage, make([]byte, 100))[:50])
+	h.wait(t)
+}
+
 func TestGoodbyeIsNotSilence(t *testing.T) {
 	url, handlers := serve(t, nil)
 	for name, test := range map[string]struct {

@@ -1,0 +1,44 @@
+package server
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestTidy: memory is given back once, a few seconds after a crowd is in or has gone, and not while clients come and go, or for a few of them.
+func TestTidy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		open, given := 0, 0
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go tidy(ctx, func() (int, int) { return open, 0 }, func() { given++ })
+		for _, step := range []struct {
+			what    string
+			each    int // connections that come in a second
+			seconds int
+			want    int
+		}{
+			{"nobody", 0, 10, 0},
+			{"a few", 9, 10, 0},
+			{"then none: 90 are no crowd", 0, 10, 0},
+			{"a crowd comes", 1000, 20, 0},
+			{"and is in", 0, 10, 1},
+			{"and stays", 0, 1000, 1},
+			{"a few more than a thousandth a second, for long", 50, 100, 1},
+			{"until they are in", 0, 10, 2},
+			{"half of them go", -12_500, 1, 2},
+			{"and do not come back", 0, 10, 3},
+		} {
+			for range step.seconds {
+				open += step.each
+				time.Sleep(time.Second)
+				synctest.Wait()
+			}
+			if given != step.want {
+				t.Errorf("%s: memory was given back %d times, want %d", step.what, given, step.want)
+			}
+		}
+	})
+}
