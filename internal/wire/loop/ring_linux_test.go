@@ -40,7 +40,7 @@ func TestRing(t *testing.T) {
 	if !g.Rings() {
 		t.Skip("the kernel has no io_uring for this process")
 	}
-	const readers, rounds = 3 * ringSends / 2, 4000
+	const readers, rounds, each = 3 * ringSends / 2, 2000, 2
 	news := bytes.Repeat([]byte("news"), ringBytes/4) // more than the sockets hold in all rounds
 	conns, machines, peers := make([]*Conn, readers), make([]*teller, readers), make([]net.Conn, readers)
 	for i := range conns {
@@ -51,13 +51,13 @@ func TestRing(t *testing.T) {
 	peers[gone].Close()
 	done := make(chan error, readers)
 	for _, p := range peers[2:] {
-		go func() { done <- reads(p, news, rounds) }()
+		go func() { done <- reads(p, news, rounds*each) }()
 	}
 	for range rounds {
 		told := make(chan struct{})
 		g.loops[0].Call(func() {
 			for i, c := range conns {
-				machines[i].due++
+				machines[i].due += each
 				c.Drain()
 			}
 			close(told)
@@ -70,7 +70,7 @@ func TestRing(t *testing.T) {
 		}
 	}
 	<-machines[gone].closed
-	if err := reads(peers[deaf], news, rounds); err != nil {
+	if err := reads(peers[deaf], news, rounds*each); err != nil {
 		t.Error(err)
 	}
 	for _, p := range peers[2:] {

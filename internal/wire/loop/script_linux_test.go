@@ -16,11 +16,14 @@ import (
 
 // scripted is a kernel whose sockets do what a seed says: they take or give a byte or many, nothing for now, or break.
 type scripted struct {
+	event func(events uint32) // tells the connection, as epoll does
+
 	mu   sync.Mutex
 	rand *rand.Rand
 
 	sent    []byte // what the peer has got
 	coming  []byte // what the peer sends, and has not been read
+	later   []byte // what it sends just when it is found that nothing is there
 	ended   bool   // the peer ends after that
 	full    bool   // the socket has said that it takes no more
 	breaks  int    // after so many calls the connection is reset; negative: never
@@ -57,6 +60,10 @@ func (k *scripted) read(_ int32, b []byte) (int, syscall.Errno) {
 		b = b[:1]
 	}
 	if len(k.coming) == 0 {
+		if len(k.later) > 0 {
+			k.coming, k.later = k.later, nil
+			k.tell(unix.EPOLLIN)
+		}
 		return 0, syscall.EAGAIN
 	}
 	n := copy(b, k.coming)
@@ -78,7 +85,9 @@ func (k *scripted) write(_ int32, b []byte) (int, syscall.Errno) {
 	case 0:
 		return 0, syscall.EINTR
 	case 1:
-		k.full = true
+		if k.full = k.rand.IntN(2) == 0; !k.full { // the peer reads just then
+			k.tell(unix.EPOLLOUT)
+		}
 		return 0, syscall.EAGAIN
 	case 2:
 		n = 1
@@ -87,6 +96,13 @@ func (k *scripted) write(_ int32, b []byte) (int, syscall.Errno) {
 	}
 	k.sent = append(k.sent, b[:n]...)
 	return n, 0
+}
+
+// tell tells what happens in the middle of a call, before that has returned. Called with mu held.
+func (k *scripted) tell(events uint32) {
+	k.mu.Unlock()
+	k.event(events)
+	k.mu.Lock()
 }
 
 func (k *scripted) shutdown(_ int32, how int) {
@@ -104,8 +120,9 @@ func (k *scripted) close(int32) {
 	k.closes++
 }
 
-// peer is the other end, for a step: it takes what is there, and sends. It returns what epoll would say.
-func (k *scripted) peer(sends []byte) (events uint32) {
+// peer is the other end, for a step: it takes what is there, and sends. It returns what epoll would say. With wait it sends only when it is found that nothing is there, or
+// later.
+func (k *scripted) peer(sends []byte, wait bool) (events uint32) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if !k.open {
@@ -115,8 +132,11 @@ func (k *scripted) peer(sends []byte) (events uint32) {
 		k.full = false
 		events |= unix.EPOLLOUT
 	}
-	if len(sends) > 0 {
-		k.coming = append(k.coming, sends...)
+	if wait {
+		k.later = append(k.later, sends...)
+	} else if len(sends) > 0 || len(k.later) > 0 && k.rand.IntN(50) == 0 {
+		k.coming = append(append(k.coming, k.later...), sends...)
+		k.later = nil
 		events |= unix.EPOLLIN
 		if k.rand.IntN(2) == 0 { // epoll says all there is to say
 			events |= unix.EPOLLOUT
@@ -276,6 +296,7 @@ func script(g *Group, seed uint64) string {
 	killed := r.IntN(8) == 0
 	broken := k.breaks > 0
 	buf := make([]byte, 8)
+	k.event = func(events uint32) { c.event(events, make([]byte, 8)) }
 	var sent []byte
 	for step := range 1 + r.IntN(20) {
 		part := make([]byte, 1+r.IntN(5))
@@ -283,7 +304,7 @@ func script(g *Group, seed uint64) string {
 			part[i] = byte('a' + (step+i)%26)
 		}
 		sent = append(sent, part...)
-		if e := k.peer(part); e != 0 {
+		if e := k.peer(part, r.IntN(3) == 0); e != 0 {
 			c.event(e, buf)
 		}
 		if together { // as a round of a lane does
@@ -293,7 +314,7 @@ func script(g *Group, seed uint64) string {
 			c.Kill()
 		}
 	}
-	if e := k.peer([]byte(".")); e != 0 {
+	if e := k.peer([]byte("."), r.IntN(2) == 0); e != 0 {
 		c.event(e, buf)
 	}
 	for deadline := time.Now().Add(20 * time.Second); ; {
@@ -301,9 +322,10 @@ func script(g *Group, seed uint64) string {
 		case <-p.done:
 		default:
 			if time.Now().After(deadline) {
+				c.Kill()
 				return fmt.Sprintf("it does not end: state %b, sent %q, said %q", c.state.Load(), sent, k.sent)
 			}
-			if e := k.peer(nil); e != 0 {
+			if e := k.peer(nil, false); e != 0 {
 				c.event(e, buf)
 			} else {
 				runtime.Gosched() // the loop's goroutines have to have their turn

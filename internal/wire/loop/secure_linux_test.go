@@ -83,17 +83,56 @@ func TestSecure(t *testing.T) {
 				}
 				accepted <- err
 			}()
-			client, err := tls.Dial("tcp", plain.Addr().String(), &tls.Config{InsecureSkipVerify: true, MaxVersion: version}) // nobody has signed it
+			nc, err := net.Dial("tcp", plain.Addr().String())
 			if err != nil {
 				t.Fatal(err)
 			}
+			heard := &records{Conn: nc}
+			client := tls.Client(heard, &tls.Config{InsecureSkipVerify: true, MaxVersion: version}) // nobody has signed it
 			defer client.Close()
+			if err := client.Handshake(); err != nil {
+				t.Fatal(err)
+			}
 			if err := <-accepted; err != nil {
 				t.Fatal(err)
 			}
 			talk(t, client, m)
+			if !heard.saidGoodbye() {
+				t.Errorf("the last record was of type %d with %d bytes: no close_notify, so that the peer cannot know that nothing was cut off", heard.kind, heard.length)
+			}
 		})
 	}
+}
+
+// records looks at the heads of the TLS records that come (RFC 8446 §5.1).
+type records struct {
+	net.Conn
+	head         []byte
+	left         int // of the record
+	kind, length int // of the last one
+}
+
+func (r *records) Read(b []byte) (int, error) {
+	n, err := r.Conn.Read(b)
+	for b := b[:n]; len(b) > 0; {
+		if r.left == 0 {
+			r.head = append(r.head, b[0])
+			if b = b[1:]; len(r.head) == 5 {
+				r.kind, r.length = int(r.head[0]), int(r.head[3])<<8|int(r.head[4])
+				r.left, r.head = r.length, nil
+			}
+			continue
+		}
+		k := min(r.left, len(b))
+		r.left, b = r.left-k, b[k:]
+	}
+	return n, err
+}
+
+// saidGoodbye: the last record is an alert; TLS 1.3 hides that, but not its two bytes, with a byte that says what they are and the 16 of the seal.
+func (r *records) saidGoodbye() bool {
+	const alert, applicationData = 21, 23
+	return r.kind == alert || r.kind == applicationData && r.length == 2+1+16
 }
 
 func talk(t *testing.T, client *tls.Conn, m *mirror) {
@@ -114,7 +153,7 @@ func talk(t *testing.T, client *tls.Conn, m *mirror) {
 	}()
 	_ = client.SetReadDeadline(time.Now().Add(time.Minute))
 	got, err := io.ReadAll(client)
-	if err != nil || !bytes.Equal(got, sent) { // without close_notify ReadAll would fail
+	if err != nil || !bytes.Equal(got, sent) {
 		t.Errorf("%d of %d bytes came back, %v", len(got), len(sent), err)
 	}
 	client.Close()
