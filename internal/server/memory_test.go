@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,15 +11,15 @@ import (
 // TestTidy: memory is given back once, a few seconds after a crowd is in or has gone, and not while clients come and go, or for a few of them.
 func TestTidy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		open, given := 0, 0
+		var open, given atomic.Int64
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		go tidy(ctx, func() (int, int) { return open, 0 }, func() { given++ })
+		go tidy(ctx, func() (int, int) { return int(open.Load()), 0 }, func() { given.Add(1) })
 		for _, step := range []struct {
 			what    string
-			each    int // connections that come in a second
+			each    int64 // connections that come in a second
 			seconds int
-			want    int
+			want    int64
 		}{
 			{"nobody", 0, 10, 0},
 			{"a few", 9, 10, 0},
@@ -32,11 +33,11 @@ func TestTidy(t *testing.T) {
 			{"and do not come back", 0, 10, 3},
 		} {
 			for range step.seconds {
-				open += step.each
+				open.Add(step.each)
 				time.Sleep(time.Second)
 				synctest.Wait()
 			}
-			if given != step.want {
+			if given := given.Load(); given != step.want {
 				t.Errorf("%s: memory was given back %d times, want %d", step.what, given, step.want)
 			}
 		}
