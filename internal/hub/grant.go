@@ -74,6 +74,14 @@ type Grant struct {
 	answers *answers // to Ask, of one session
 }
 
+// ends is when a session with the grant has to end; zero: never.
+func (g *Grant) ends() time.Time {
+	if g.Expires.IsZero() {
+		return g.Expires
+	}
+	return g.Expires.Add(g.Grace)
+}
+
 // Authorise is asked before every action of every surface, and for each message path again when a grant or rule changes.
 // The error is a *Error that names the action and the channel.
 func (g *Grant) Authorise(a Action, name string, rule *Rule) error {

@@ -5,6 +5,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/snoserver/sno/internal/hub"
 )
 
@@ -59,6 +61,58 @@ func TestExpiryEndsTheSessionAfterTheGrace(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		ended(t, renewed)
+	})
+}
+
+// Each of a crowd ends at its own time, whatever the others do: some never, some earlier or later than they first were to, and some are gone before.
+func TestExpiryOfACrowd(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		type one struct{ end, renewed, closed int } // in seconds; 0: never
+		crowd := rapid.SliceOfN(rapid.Custom(func(r *rapid.T) one {
+			second := rapid.IntRange(0, 20)
+			return one{second.Draw(r, "end"), second.Draw(r, "renewed"), second.Draw(r, "closed")}
+		}), 1, 20).Draw(r, "crowd")
+		synctest.Test(t, func(t *testing.T) {
+			h := open(t)
+			start := time.Now()
+			grant := func(end int) *hub.Grant {
+				g := &hub.Grant{App: "a", Client: "ann"}
+				if end > 0 {
+					g.Expires = start.Add(time.Duration(end) * time.Second)
+				}
+				return g
+			}
+			clients, want := make([]*client, len(crowd)), make([]int, len(crowd))
+			for i, o := range crowd {
+				clients[i], want[i] = connect(t, h, grant(o.end)), o.end
+				if o.renewed%2 == 1 {
+					want[i] = o.renewed
+					if err := clients[i].SetGrant(grant(o.renewed)); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			gone := make([]bool, len(crowd))
+			for second := range 22 {
+				synctest.Wait()
+				for i, o := range crowd {
+					switch {
+					case gone[i]:
+					case want[i] > 0 && want[i] == second-1: // it was in the second that has passed
+						ended(t, clients[i])
+						gone[i] = true
+					case o.closed == second:
+						clients[i].Close(0)
+						gone[i] = true
+					case want[i] != second: // else it may be a moment later
+						if events := drain(clients[i]); len(events) != 0 {
+							t.Fatalf("client %d of %+v got %v after %d s", i, crowd, events, second)
+						}
+					}
+				}
+				time.Sleep(time.Second)
+			}
+		})
 	})
 }
 

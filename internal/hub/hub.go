@@ -62,6 +62,7 @@ type Hub struct {
 	apps     atomic.Pointer[map[string]*App]
 	registry *registry
 	lanes    lanes
+	expiries expiries
 	// delivered is Deliver's, whose calls do not overlap.
 	delivered []*live
 

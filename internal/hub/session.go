@@ -37,12 +37,12 @@ type Session struct {
 	woken atomic.Bool                  // until the next Pull
 
 	most    int32 // SessionOptions.Subscriptions
+	expiry  int32 // its place in hub.expiries, from 1; 0: its grant does not end. Guarded by their lock
 	called  bool  // is in lane.sessions; the lane's goroutine's own
 	closed  bool  // with the rest guarded by mu
 	mu      sync.Mutex
 	ctx     *sessionContext // nil: nobody has asked for it
 	grant   *Grant
-	expiry  *time.Timer
 	subs    subscriptions
 	members map[memberKey]struct{}
 	notices []Event // answers and notices, before messages
@@ -236,16 +236,18 @@ func (s *Session) allowed(u *subscription) *Error {
 
 // watchExpiry ends the session when its grant does. Called with mu held.
 func (s *Session) watchExpiry() {
-	if s.expiry != nil {
-		s.expiry.Stop()
-		s.expiry = nil
+	var at time.Time
+	if !s.closed {
+		at = s.grant.ends()
 	}
-	if g := s.grant; !g.Expires.IsZero() && !s.closed {
-		s.expiry = time.AfterFunc(time.Until(g.Expires.Add(g.Grace)), func() {
-			if s.Grant() == g {
-				s.End(Errorf(CodeTokenExpired, "the token expired at %s; connect with a fresh one", g.Expires.UTC().Format(time.RFC3339)))
-			}
-		})
+	s.hub.expiries.watch(s, at)
+}
+
+// expire ends the session, unless it has got another grant just now.
+func (s *Session) expire() {
+	g := s.Grant()
+	if at := g.ends(); !at.IsZero() && !at.After(time.Now()) {
+		s.End(Errorf(CodeTokenExpired, "the token expired at %s; connect with a fresh one", g.Expires.UTC().Format(time.RFC3339)))
 	}
 }
 
