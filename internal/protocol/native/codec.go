@@ -65,7 +65,10 @@ func splitFrames(msg []byte) ([]json.RawMessage, *hub.Error) {
 	if len(msg) == 0 || msg[0] != '[' {
 		return []json.RawMessage{msg}, nil
 	}
-	var frames []json.RawMessage
+	frames, ok := splitPlain(msg)
+	if ok {
+		return frames, nil
+	}
 	if err := json.Unmarshal(msg, &frames); err != nil {
 		return nil, badJSON(err)
 	}
@@ -84,12 +87,14 @@ func checkText(b []byte) *hub.Error {
 // decodeFrame reads one frame. Its ref is set also when there is an error behind it.
 func decodeFrame(b []byte) (*frame, *hub.Error) {
 	f := new(frame)
-	if err := json.Unmarshal(b, f); err != nil {
-		bad := badJSON(err)
-		if checkRef(f.Ref) != nil {
-			f.Ref = nil
+	if !decodePlain(b, f) {
+		if err := json.Unmarshal(b, f); err != nil {
+			bad := badJSON(err)
+			if checkRef(f.Ref) != nil {
+				f.Ref = nil
+			}
+			return f, bad
 		}
-		return f, bad
 	}
 	if err := checkRef(f.Ref); err != nil {
 		f.Ref = nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"log/slog"
+	"reflect"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -84,5 +85,74 @@ func checkShown(t *testing.T, err *hub.Error) {
 	t.Helper()
 	if !utf8.ValidString(err.Text) || len(err.Text) > 1000 || err.Text == "" {
 		t.Errorf("an error of %d bytes: %q", len(err.Text), err.Text)
+	}
+}
+
+// FuzzPlain: what is read without encoding/json is read as encoding/json reads it, and what that refuses is not read.
+func FuzzPlain(f *testing.F) {
+	for _, b := range []string{
+		`{"type":"publish","ref":1,"channel":"c","event":"e","id":"i","data":{"a":[1,-2.5e+7,"\u00e5\n",true,false,null,{}],"b":[]}}`, `{"type":"subscribe","channel":"c","presence":true}`,
+		` { "type" : "ping" , "ref" : "r" } `, `{"type":"publish","data":null,"ref":null}`, `{"Type":"x"}`, `{"type":null}`, `{"type":"a","type":"b"}`, `{"data":01}`, `{"data":"\ud800"}`, `{"data":-}`,
+		`{"presence":tru}`, `{}`, `{"type":"a",}`, `[{"type":"a"},{"type":"b"}]`, `[]`, `[1`, `{"type":"a"}x`, `{"data":` + strings.Repeat("[", 65) + strings.Repeat("]", 65) + `}`, `{"data":1.}`, `{"data":"\x"}`,
+	} {
+		f.Add([]byte(b))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if !utf8.Valid(b) {
+			return // refused before
+		}
+		var got, want frame
+		if read := decodePlain(b, &got); !read {
+			if !reflect.DeepEqual(got, frame{}) {
+				t.Fatalf("%q was not read and has left %+v", b, got)
+			}
+		} else if err := json.Unmarshal(b, &want); err != nil || !reflect.DeepEqual(got, want) {
+			t.Fatalf("%q was read as %+v; encoding/json reads %+v, %v", b, got, want, err)
+		}
+		var all []json.RawMessage
+		frames, ok := splitPlain(b)
+		if !ok {
+			return
+		}
+		if err := json.Unmarshal(b, &all); err != nil || !reflect.DeepEqual(frames, all) {
+			t.Fatalf("%q was split into %q; encoding/json gives %q, %v", b, frames, all, err)
+		}
+	})
+}
+
+// TestPlainFrames: the usual frames do not need encoding/json, nor one with what JSON allows in a value.
+func TestPlainFrames(t *testing.T) {
+	for _, b := range []string{
+		`{"type":"publish","ref":1,"channel":"c","event":"e","id":"i","data":{"a":[1,-2.5e+7,"\u00e5\n",true,false,null,{}],"b":[]},"ephemeral":false,"ordered":true}`,
+		`{"type":"subscribe","ref":"x","channel":"c","presence":true}`, " {\t\"type\" :\n\"ping\" } ",
+	} {
+		if !decodePlain([]byte(b), new(frame)) {
+			t.Errorf("%s is read by encoding/json", b)
+		}
+	}
+	if frames, ok := splitPlain([]byte(`[{"type":"ping"} , {"type":"cursor"}]`)); !ok || len(frames) != 2 {
+		t.Errorf("an array was split into %q, %v", frames, ok)
+	}
+}
+
+func BenchmarkDecodeFrame(b *testing.B) {
+	msg := []byte(`{"type":"publish","ref":17,"channel":"chat:1","event":"said","data":{"text":"` + strings.Repeat("x", 200) + `"}}`)
+	for name, decode := range map[string]func() error{
+		"frame": func() error {
+			if _, err := decodeFrame(msg); err != nil {
+				return err
+			}
+			return nil
+		},
+		"encoding/json": func() error { return json.Unmarshal(msg, new(frame)) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := decode(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
