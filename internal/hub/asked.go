@@ -71,8 +71,7 @@ func (g *Grant) forSession(before *Grant) *Grant {
 
 // admit authorises a subscription. What the grant refuses, whoever the grant names is asked about: once for each channel while the answer counts, and
 // never for what the grant allows.
-func (s *Session) admit(name string, presence bool) (Channel, *Rule, error) {
-	grant := s.Grant()
+func (s *Session) admit(grant *Grant, name string, presence bool) (Channel, *Rule, error) {
 	ch, rule, err := s.hub.subscribable(grant, name, presence)
 	if err == nil || rule == nil || grant.Ask == nil || presence && rule.NoPresence {
 		return ch, rule, err

@@ -125,7 +125,7 @@ func (h *Hub) Check() error {
 	return nil
 }
 
-// SetApps replaces all apps. Channels that are live follow their new rules at once.
+// SetApps replaces all apps; they must not be changed afterwards. Channels that are live follow their new rules at once.
 func (h *Hub) SetApps(apps []App) {
 	byID := make(map[string]*App, len(apps))
 	for i := range apps {
@@ -145,11 +145,10 @@ func (h *Hub) SetApps(apps []App) {
 }
 
 func (h *Hub) rule(ch Channel) *Rule {
-	rule := DefaultRule
 	if app := (*h.apps.Load())[ch.App]; app != nil {
-		rule = app.RuleFor(ch.Name)
+		return app.RuleFor(ch.Name)
 	}
-	return &rule
+	return &DefaultRule
 }
 
 // authorise checks a channel's name and asks the grant; it returns the channel and its rule.

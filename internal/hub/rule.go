@@ -76,12 +76,12 @@ type App struct {
 	Rules []Rule
 }
 
-// RuleFor returns the first rule that matches, or DefaultRule.
-func (a *App) RuleFor(name string) Rule {
-	for _, r := range a.Rules {
-		if Match(r.Pattern, name) {
+// RuleFor returns the first rule that matches, or DefaultRule. It is shared: nobody may change it.
+func (a *App) RuleFor(name string) *Rule {
+	for i := range a.Rules {
+		if r := &a.Rules[i]; Match(r.Pattern, name) {
 			return r
 		}
 	}
-	return DefaultRule
+	return &DefaultRule
 }

@@ -55,7 +55,8 @@ type From struct {
 // Subscribe begins to follow a channel (action subscribe, and presence if asked for). made builds the answer, given where the
 // subscription begins and what the rule delivers; it comes before the channel's first message. An existing subscription is replaced. n is as for Answer.
 func (s *Session) Subscribe(name string, from From, presence bool, n int, made func(Position, Deliver) (answer any, size int)) error {
-	ch, rule, err := s.admit(name, presence)
+	grant := s.Grant()
+	ch, rule, err := s.admit(grant, name, presence)
 	if err != nil {
 		return err
 	}
@@ -64,7 +65,7 @@ func (s *Session) Subscribe(name string, from From, presence bool, n int, made f
 	}
 	u := &subscription{session: s, live: s.hub.registry.acquire(ch, rule), presence: presence, began: s.hub.now(), known: from.Version > 0, version: from.Version}
 	if err = s.place(u, from); err == nil {
-		err = s.add(u, n, made)
+		err = s.add(u, grant, n, made)
 	}
 	if err != nil {
 		s.hub.registry.release(u.live)
@@ -97,8 +98,8 @@ func (s *Session) place(u *subscription, from From) error {
 	return nil
 }
 
-// add makes u the session's subscription of its channel.
-func (s *Session) add(u *subscription, n int, made func(Position, Deliver) (any, int)) error {
+// add makes u the session's subscription of its channel, which a grant has allowed.
+func (s *Session) add(u *subscription, by *Grant, n int, made func(Position, Deliver) (any, int)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	name := u.live.channel.Name
@@ -109,9 +110,10 @@ func (s *Session) add(u *subscription, n int, made func(Position, Deliver) (any,
 	case old == nil && len(s.subs.list) >= s.maxSubscriptions():
 		return Errorf(CodeLimit, "this session has %d subscriptions; the limit is %d", len(s.subs.list), s.maxSubscriptions())
 	}
-	// The grant may have been replaced since it was asked.
-	if err := s.allowed(u); err != nil {
-		return err
+	if s.grant != by { // it has been replaced since it was asked
+		if err := s.allowed(u); err != nil {
+			return err
+		}
 	}
 	if old != nil {
 		s.drop(old)
