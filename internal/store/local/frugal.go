@@ -9,11 +9,13 @@ import (
 
 // frugal is Pebble's scheduler of compactions, but begins none while less than half of the reserve is free: a compaction that fills the disk
 // fails, breaks the instance and leaves its half-made tables behind. Those that reclaim asks for are allowed: they make room.
+// An instance behind a closed fence begins none at all: it would read tables that it has flushed to nowhere, and whose numbers the next instance has given to others.
 type frugal struct {
 	// The one without a goroutine of its own, whose name says that it is for tests: compactions are then begun when a flush or
 	// another compaction ends, when one is asked for, and by grant.
 	*pebble.ConcurrencyLimitScheduler
 	tight      func() bool
+	broken     func() error
 	reclaiming atomic.Bool
 	refused    atomic.Bool // one that was wanted, for lack of space
 
@@ -22,8 +24,9 @@ type frugal struct {
 	closed bool
 }
 
-func newFrugal(o *Options) *frugal {
+func newFrugal(o *Options, broken func() error) *frugal {
 	return &frugal{
+		broken:                    broken,
 		ConcurrencyLimitScheduler: pebble.NewConcurrencyLimitSchedulerWithNoPeriodicGrantingForTest(),
 		tight: func() bool {
 			u, err := o.FS.GetDiskUsage(o.Dir)
@@ -72,6 +75,9 @@ type frugalDB struct {
 
 // GetAllowedWithoutPermission implements pebble.DBForCompaction.
 func (d frugalDB) GetAllowedWithoutPermission() int {
+	if d.f.broken() != nil {
+		return 0
+	}
 	if d.f.tight() && !d.f.reclaiming.Load() {
 		d.f.refused.Store(true)
 		return 0

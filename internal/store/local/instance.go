@@ -41,12 +41,13 @@ func openInstance(o *Options, dir string, acked uint64, w *witness, onFail func(
 	if err := w.prepare(o, dir); err != nil {
 		return nil, err
 	}
-	in := &instance{dir: o.Dir, frugal: newFrugal(o)}
+	in := &instance{dir: o.Dir}
 	in.stall.changed.L, in.stall.most = &in.stall.mu, o.MemtableBytes
 	in.fence = newFence(o.FS, walSync(o), func(err error) {
 		in.stall.broken()
 		onFail(in, err)
 	})
+	in.frugal = newFrugal(o, in.fence.failed)
 	if err := in.openDB(o, dir); err != nil {
 		return nil, err
 	}
