@@ -131,3 +131,19 @@ func TestAnswersAreBounded(t *testing.T) {
 		}
 	}
 }
+
+// A grant that comes while a subscription is being allowed by the one before it counts: the subscription is not made if the new one does not allow it.
+func TestGrantReplacedWhileSubscribing(t *testing.T) {
+	h := open(t)
+	var c *client
+	narrow := &hub.Grant{App: "a", Client: "ann"}
+	c = connect(t, h, &hub.Grant{App: "a", Client: "ann", Ask: func(context.Context, string, string) (hub.Answer, error) {
+		return hub.Answer{Actions: hub.ActionSubscribe}, c.SetGrant(narrow)
+	}})
+	if err := c.trySubscribe("secret", hub.From{}, false); code(err) != hub.CodeForbidden {
+		t.Errorf("subscribing was answered by %v", err)
+	}
+	if cursors := c.Cursors(); len(cursors) != 0 {
+		t.Errorf("the session follows %v", cursors)
+	}
+}

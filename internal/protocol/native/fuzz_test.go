@@ -94,6 +94,7 @@ func FuzzPlain(f *testing.F) {
 		`{"type":"publish","ref":1,"channel":"c","event":"e","id":"i","data":{"a":[1,-2.5e+7,"\u00e5\n",true,false,null,{}],"b":[]}}`, `{"type":"subscribe","channel":"c","presence":true}`,
 		` { "type" : "ping" , "ref" : "r" } `, `{"type":"publish","data":null,"ref":null}`, `{"Type":"x"}`, `{"type":null}`, `{"type":"a","type":"b"}`, `{"data":01}`, `{"data":"\ud800"}`, `{"data":-}`,
 		`{"presence":tru}`, `{}`, `{"type":"a",}`, `[{"type":"a"},{"type":"b"}]`, `[]`, `[1`, `{"type":"a"}x`, `{"data":` + strings.Repeat("[", 65) + strings.Repeat("]", 65) + `}`, `{"data":1.}`, `{"data":"\x"}`,
+		"{\"type\":\"a\tb\"}", "{\"data\":\"a\tb\"}", `{"data":` + strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000) + `}`, // encoding/json refuses these
 	} {
 		f.Add([]byte(b))
 	}

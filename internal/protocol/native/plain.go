@@ -3,13 +3,14 @@ package native
 import (
 	"bytes"
 	"encoding/json"
+	"strings"
 )
 
 // maxPlainDepth is how deep a value may be nested that is read here; encoding/json reads deeper ones.
 const maxPlainDepth = 64
 
 // decodePlain reads a frame as nearly all are: keys that need no table, texts without escapes. It is false for every other, valid or not, which encoding/json then reads and
-// explains; of those it reads it makes the same. A publish spends a fifth of its way through the server in encoding/json, and a twentieth here.
+// explains; of those it reads it makes the same, in a quarter of the time.
 func decodePlain(b []byte, f *frame) bool {
 	p := plain{b: b}
 	if !p.members(f) || p.next() != 0 {
@@ -211,10 +212,10 @@ func (p *plain) anyText() bool {
 // escape passes over what follows a backslash, up to its last byte.
 func (p *plain) escape(c byte) bool {
 	if c != 'u' {
-		return bytes.IndexByte([]byte(`"\/bfnrt`), c) >= 0
+		return strings.IndexByte(`"\/bfnrt`, c) >= 0
 	}
 	for range 4 {
-		if p.i++; p.i == len(p.b) || bytes.IndexByte([]byte("0123456789abcdefABCDEF"), p.b[p.i]) < 0 {
+		if p.i++; p.i == len(p.b) || strings.IndexByte("0123456789abcdefABCDEF", p.b[p.i]) < 0 {
 			return false
 		}
 	}
