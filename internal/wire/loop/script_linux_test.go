@@ -37,11 +37,16 @@ func (k *scripted) call() syscall.Errno {
 		k.misused = "a system call on a closed socket"
 	}
 	if k.breaks--; k.breaks == 0 {
-		k.coming, k.ended = nil, true
+		k.end()
 		k.breaks = 1 // and stays broken
 		return syscall.ECONNRESET
 	}
 	return 0
+}
+
+// end loses what has not been read: nothing comes any more.
+func (k *scripted) end() {
+	k.coming, k.later, k.ended = nil, nil, true
 }
 
 func (k *scripted) read(_ int32, b []byte) (int, syscall.Errno) {
@@ -109,7 +114,7 @@ func (k *scripted) shutdown(_ int32, how int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if how == unix.SHUT_RDWR {
-		k.coming, k.ended = nil, true
+		k.end()
 	}
 }
 
@@ -131,6 +136,9 @@ func (k *scripted) peer(sends []byte, wait bool) (events uint32) {
 	if k.full && k.rand.IntN(2) == 0 {
 		k.full = false
 		events |= unix.EPOLLOUT
+	}
+	if k.ended {
+		return events
 	}
 	if wait {
 		k.later = append(k.later, sends...)
