@@ -60,7 +60,7 @@ func quantiles() []column {
 }
 
 // servers without two of the three floors, where these would say nothing new.
-var servers = []string{"sno", "floor-join", "uws", "ws", "socket.io", "nchan", "mosquitto"}
+var servers = []string{"sno", "floor-join", "uws", "ws", "socket.io", "centrifugo", "nchan", "mosquitto"}
 
 // jobs are all of them. long is how long each step lasts, settle how long memory may take to settle.
 func jobs(long, settle time.Duration) []*job {
@@ -106,13 +106,18 @@ func jobs(long, settle time.Duration) []*job {
 			columns: []column{perSecond(1, "persecond", "subscriptions a second"), perCPU(1, "percpu", "per processor second")},
 		},
 		{
-			name: "idle", title: fmt.Sprintf("Memory: 18,000 idle connections with a subscription each, %v after the last was opened", settle),
-			subscribers: 18000, plan: fmt.Sprintf("idle:%v", settle), once: true, only: servers,
+			name: "idle", title: fmt.Sprintf("Memory: 19,000 idle connections with a subscription each, %v after the last was opened", settle),
+			subscribers: 19000, plan: fmt.Sprintf("idle:%v", settle), once: true, only: servers,
 			columns: []column{bytesEach("idle", "bytes in user space per connection", 1)},
 		},
 		{
 			name: "idle-tls", title: fmt.Sprintf("Memory: 10,000 idle connections with TLS that ends in the server, %v after the last was opened", settle),
 			variant: peers.TLS, subscribers: 10000, plan: fmt.Sprintf("idle:%v", settle), once: true,
+			columns: []column{bytesEach("idle", "bytes in user space per connection", 1)},
+		},
+		{
+			name: "idle-sse", title: fmt.Sprintf("Memory: 10,000 idle streams of server-sent events with a subscription each, %v after the last was opened", settle),
+			variant: peers.SSE, subscribers: 10000, plan: fmt.Sprintf("idle:%v", settle), once: true,
 			columns: []column{bytesEach("idle", "bytes in user space per connection", 1)},
 		},
 	}

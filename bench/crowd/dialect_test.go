@@ -64,6 +64,10 @@ var conversations = []conversation{
 		upgrade + frame(1, `0{"sid":"x"}`) + frame(1, `40{"sid":"y"}`) + frame(1, "2") + frame(1, "431[]"),
 		frame(1, `42["msg",`+payload+`]`) + frame(1, "2"), 1,
 	},
+	{
+		"sse", "ws://127.0.0.1/v1/sse?channel=bench", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+		"f0\r\nevent: message\ndata: " + payload + "\n\n\r\n5\r\n: hi\n\r\n" + payload, 2,
+	},
 	{"mqtt", "mqtt://127.0.0.1", packet(0x20, "\x00\x00") + packet(0x90, "\x00\x01\x00"), packet(0x30, "\x00\x05bench"+payload) + packet(0xd0, "") + packet(0x30, "\x00\x05bench"+payload), 2},
 }
 
@@ -121,6 +125,7 @@ func TestDialectsTellWhatIsWrong(t *testing.T) {
 		{"sno", "ws://h/v1/ws", upgrade + frame(1, `{"type":"error","code":4001}`), "4001"},
 		{"centrifugo", "ws://h/", upgrade + frame(1, `{"id":1,"error":{"code":109}}`), "109"},
 		{"socket.io", "ws://h/", upgrade + frame(1, `44{"message":"no"}`), "no"},
+		{"sse", "ws://h/v1/sse", "HTTP/1.1 401 Unauthorized\r\n\r\n", "401"},
 		{"mqtt", "mqtt://h", packet(0x20, "\x00\x05"), "00 05"},
 		{"mqtt", "mqtt://h", packet(0x20, "\x00\x00") + packet(0x90, "\x00\x01\x80"), "80"},
 		{"mqtt", "mqtt://h", "\x30\xff\xff\xff\xff\x7f", "length"},

@@ -36,6 +36,7 @@ var dialects = map[string]func(Options) crowd.Dialect{
 	"plain":      newPlain,
 	"sno":        newSno,
 	"socket.io":  newSocketIO,
+	"sse":        newSSE,
 	"topics":     newTopics,
 }
 

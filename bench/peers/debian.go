@@ -110,7 +110,7 @@ func (p *Place) configured(ctx context.Context, name, config string, command fun
 		return nil, err
 	}
 	fill := strings.NewReplacer("DIR", dir, "PORT", strconv.Itoa(port), "FILES", strconv.FormatUint(files, 10), "MQTTUSER", mqttUser, "USER", nginxUser)
-	file := filepath.Join(dir, "conf")
+	file := filepath.Join(dir, "conf.json") // Centrifugo takes the syntax from the name; the others do not look at it
 	if err := os.WriteFile(file, []byte(fill.Replace(config)), 0o600); err != nil {
 		remove()
 		return nil, err

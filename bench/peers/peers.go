@@ -21,6 +21,7 @@ const (
 	Topics Variant = "topics" // many channels
 	Stored Variant = "stored" // what is published is on disk before it counts
 	TLS    Variant = "tls"    // encrypted by the server itself
+	SSE    Variant = "sse"    // subscribers read server-sent events
 )
 
 // Peer is a server that can be measured.
@@ -68,6 +69,7 @@ func All() []*Peer {
 		script("uws", "uws.js", "uWebSockets (C++) as npm ships it: @trufflesuite/uws-js-unofficial"),
 		script("ws", "ws.js", "npm ws"),
 		socketIO(),
+		centrifugo(),
 		nchan(),
 		mosquitto(),
 	}

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/snoserver/sno/bench/crowd"
 	"github.com/snoserver/sno/internal/auth"
 	"github.com/snoserver/sno/internal/hub"
 )
@@ -22,7 +23,7 @@ import (
 func sno() *Peer {
 	return &Peer{
 		Name: "sno", About: "this server: tokens, cursors and lag, the newest 10,000 messages kept in memory",
-		knows: []Variant{Usual, Topics, Stored, TLS},
+		knows: []Variant{Usual, Topics, Stored, TLS, SSE},
 		start: startSno,
 	}
 }
@@ -100,10 +101,13 @@ func serveSno(ctx context.Context, p *Place, v Variant, dir string) (*Running, e
 		_, _ = io.Copy(io.Discard, log)
 		_ = log.Close()
 	}()
-	return &Running{
-		Protocol: "sno", URL: "ws" + strings.TrimPrefix(address, "http") + "/v1/ws", Token: token, Key: snoKey + ":" + snoSecret,
-		Pids: []int{s.pid()}, stop: s.stop,
-	}, nil
+	r := &Running{Protocol: "sno", URL: "ws" + strings.TrimPrefix(address, "http"), Key: snoKey + ":" + snoSecret, Pids: []int{s.pid()}, stop: s.stop}
+	if v == SSE {
+		r.Protocol, r.URL = "sse", r.URL+"/v1/sse?channel="+crowd.Shared+"&token="+token
+	} else {
+		r.Token, r.URL = token, r.URL+"/v1/ws"
+	}
+	return r, nil
 }
 
 // serving reads the log up to where it tells the address.
