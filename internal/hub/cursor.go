@@ -4,7 +4,8 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"hash/crc32"
-	"sort"
+	"slices"
+	"strings"
 )
 
 // Limits of a cursor token.
@@ -23,24 +24,54 @@ type Cursor struct {
 	Version  uint64
 }
 
-// EncodeCursors makes one cursor token of the cursors of a set of channels of one app, by channel name. It is opaque to clients, safe in
-// URLs and headers, and the same for the same cursors. It carries no authority: what it names is authorised when it is used.
-func EncodeCursors(cursors map[string]Cursor) (string, error) {
+// Cursors are where a client is in a set of channels of one app, by name in ascending order. A slice, because each stream keeps one: a map of a single channel takes some 500 bytes.
+type Cursors []ChannelCursor
+
+// ChannelCursor is where a client is in the channel of that name.
+type ChannelCursor struct {
+	Channel string
+	Cursor
+}
+
+// Of returns the cursor in a channel, or nil. It is there until the next Put or Remove.
+func (c Cursors) Of(channel string) *Cursor {
+	if i, there := c.find(channel); there {
+		return &c[i].Cursor
+	}
+	return nil
+}
+
+// Put adds the cursor in a channel, or replaces it.
+func (c *Cursors) Put(channel string, at Cursor) {
+	i, there := c.find(channel)
+	if !there {
+		*c = slices.Insert(*c, i, ChannelCursor{Channel: channel})
+	}
+	(*c)[i].Cursor = at
+}
+
+// Remove takes the cursor in a channel away, if there is one.
+func (c *Cursors) Remove(channel string) {
+	if i, there := c.find(channel); there {
+		*c = slices.Delete(*c, i, i+1)
+	}
+}
+
+func (c Cursors) find(channel string) (i int, there bool) {
+	return slices.BinarySearchFunc(c, channel, func(at ChannelCursor, channel string) int { return strings.Compare(at.Channel, channel) })
+}
+
+// EncodeCursors makes one cursor token. It is opaque to clients, safe in URLs and headers, and the same for the same cursors. It carries no authority: what it names is authorised when it is used.
+func EncodeCursors(cursors Cursors) (string, error) {
 	if len(cursors) > MaxTokenChannels {
 		return "", Errorf(CodeLimit, "a cursor token holds at most %d channels, not %d; use several", MaxTokenChannels, len(cursors))
 	}
-	names := make([]string, 0, len(cursors))
 	epochs := make([]string, 0, 1)
 	number := map[string]uint64{}
-	for name := range cursors {
-		names = append(names, name)
-	}
-	sort.Strings(names)
-	for _, name := range names {
-		epoch := cursors[name].Epoch
-		if _, ok := number[epoch]; !ok {
-			number[epoch] = uint64(len(epochs))
-			epochs = append(epochs, epoch)
+	for _, at := range cursors {
+		if _, ok := number[at.Epoch]; !ok {
+			number[at.Epoch] = uint64(len(epochs))
+			epochs = append(epochs, at.Epoch)
 		}
 	}
 	b := []byte{tokenVersion}
@@ -48,12 +79,12 @@ func EncodeCursors(cursors map[string]Cursor) (string, error) {
 	for _, e := range epochs {
 		b = appendString(b, e)
 	}
-	b = binary.AppendUvarint(b, uint64(len(names)))
-	for _, name := range names {
-		b = appendString(b, name)
-		b = binary.AppendUvarint(b, number[cursors[name].Epoch])
-		b = binary.AppendUvarint(b, cursors[name].Offset)
-		b = binary.AppendUvarint(b, cursors[name].members())
+	b = binary.AppendUvarint(b, uint64(len(cursors)))
+	for _, at := range cursors {
+		b = appendString(b, at.Channel)
+		b = binary.AppendUvarint(b, number[at.Epoch])
+		b = binary.AppendUvarint(b, at.Offset)
+		b = binary.AppendUvarint(b, at.members())
 	}
 	b = binary.LittleEndian.AppendUint32(b, crc32.ChecksumIEEE(b))
 	return base64.RawURLEncoding.EncodeToString(b), nil
@@ -68,7 +99,7 @@ func (c Cursor) members() uint64 {
 }
 
 // DecodeCursors reads a cursor token. The error is a *Error.
-func DecodeCursors(token string) (map[string]Cursor, error) {
+func DecodeCursors(token string) (Cursors, error) {
 	bad := Errorf(CodeBadRequest, "this is not a cursor token of this server; start without one")
 	if len(token) > maxTokenBytes {
 		return nil, Errorf(CodeBadRequest, "a cursor token has at most %d bytes, not %d", maxTokenBytes, len(token))
@@ -87,19 +118,19 @@ func DecodeCursors(token string) (map[string]Cursor, error) {
 		epochs[i] = r.string()
 	}
 	n := r.count()
-	cursors := make(map[string]Cursor, n)
+	cursors := make(Cursors, 0, n)
 	for range n {
 		name, epoch, offset, members := r.string(), r.uvarint(), r.uvarint(), r.uvarint()
-		if r.failed || epoch >= uint64(len(epochs)) || offset > MaxOffset {
+		if r.failed || epoch >= uint64(len(epochs)) || offset > MaxOffset || len(cursors) > 0 && cursors[len(cursors)-1].Channel >= name {
 			return nil, bad
 		}
 		c := Cursor{Position: Position{epochs[epoch], offset}}
 		if members > 0 {
 			c.Presence, c.Version = true, members-1
 		}
-		cursors[name] = c
+		cursors = append(cursors, ChannelCursor{name, c})
 	}
-	if r.failed || len(r.b) > 0 || len(cursors) != n {
+	if r.failed || len(r.b) > 0 {
 		return nil, bad
 	}
 	return cursors, nil

@@ -19,7 +19,7 @@ var paths = []struct {
 	}},
 	{"rewind", func(_ *testing.T, _ *hub.Hub, c *client) error { return c.trySubscribe("c", hub.From{Last: 1}, false) }},
 	{"cursor", func(t *testing.T, h *hub.Hub, c *client) error {
-		token, err := hub.EncodeCursors(map[string]hub.Cursor{"c": {Position: head(t, h)}})
+		token, err := hub.EncodeCursors(hub.Cursors{{Channel: "c", Cursor: hub.Cursor{Position: head(t, h)}}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -27,7 +27,7 @@ var paths = []struct {
 		if err != nil {
 			t.Fatal(err)
 		}
-		at := cursors["c"].Position
+		at := cursors.Of("c").Position
 		return c.trySubscribe("c", hub.From{After: &at}, false)
 	}},
 	{"follow", func(_ *testing.T, _ *hub.Hub, c *client) error { return c.trySubscribe("c", hub.From{}, true) }},

@@ -1,6 +1,8 @@
 package hub
 
 import (
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -160,13 +162,14 @@ func (s *Session) drop(u *subscription) {
 }
 
 // Cursors returns the cursor of each subscription: behind the last message, and the last of its members, that Pull has returned.
-func (s *Session) Cursors() map[string]Cursor {
+func (s *Session) Cursors() Cursors {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all := make(map[string]Cursor, len(s.subs.list))
+	all := make(Cursors, 0, len(s.subs.list))
 	for _, u := range s.subs.list {
-		all[u.live.channel.Name] = u.cursor()
+		all = append(all, ChannelCursor{u.live.channel.Name, u.cursor()})
 	}
+	slices.SortFunc(all, func(a, b ChannelCursor) int { return strings.Compare(a.Channel, b.Channel) })
 	return all
 }
 

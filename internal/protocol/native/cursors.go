@@ -10,7 +10,7 @@ const (
 
 // cursors are where a client is in its channels when it has what was encoded so far: what a token for it says.
 type cursors struct {
-	at    map[string]hub.Cursor
+	at    hub.Cursors
 	moved bool // since the last token
 }
 
@@ -37,18 +37,19 @@ func (c *cursors) follow(e *hub.Event) {
 }
 
 func (c *cursors) move(channel string, to func(*hub.Cursor)) {
-	at, there := c.at[channel]
-	if !there {
-		return
+	if at := c.at.Of(channel); at != nil {
+		to(at)
+		c.moved = true
 	}
-	to(&at)
-	c.put(channel, at)
 }
 
-func (c *cursors) put(channel string, at hub.Cursor) { c.at[channel], c.moved = at, true }
+func (c *cursors) put(channel string, at hub.Cursor) {
+	c.at.Put(channel, at)
+	c.moved = true
+}
 
 func (c *cursors) remove(channel string) {
-	delete(c.at, channel)
+	c.at.Remove(channel)
 	c.moved = true
 }
 
@@ -61,7 +62,7 @@ func (c *cursors) token() (string, error) {
 // fits checks that the token of a session that also followed channel would be short enough to go with every frame.
 func fits(s *hub.Session, channel string) error {
 	all := s.Cursors()
-	all[channel] = hub.Cursor{Position: hub.Position{Offset: hub.MaxOffset}, Presence: true, Version: hub.MaxOffset}
+	all.Put(channel, hub.Cursor{Position: hub.Position{Offset: hub.MaxOffset}, Presence: true, Version: hub.MaxOffset})
 	token, err := hub.EncodeCursors(all)
 	if err == nil && len(token) > maxEventTokenBytes {
 		err = hub.Errorf(hub.CodeLimit, "with this channel the cursor token that goes with every event would have %d bytes; the limit is %d. Follow fewer channels, or choose another transport", len(token), maxEventTokenBytes)

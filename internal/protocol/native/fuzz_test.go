@@ -14,7 +14,7 @@ import (
 
 // FuzzOpening: what a URL says becomes frames that the handler can read, or an error for the client; never more of them than the URL names.
 func FuzzOpening(f *testing.F) {
-	token, err := hub.EncodeCursors(map[string]hub.Cursor{"c": {Position: hub.Position{Epoch: "e", Offset: 7}, Presence: true, Version: 3}})
+	token, err := hub.EncodeCursors(hub.Cursors{{Channel: "c", Cursor: hub.Cursor{Position: hub.Position{Epoch: "e", Offset: 7}, Presence: true, Version: 3}}})
 	if err != nil {
 		f.Fatal(err)
 	}

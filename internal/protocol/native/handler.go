@@ -86,7 +86,7 @@ func (p *Protocol) FrameBytes() int64 {
 func (p *Protocol) Handler(conn wire.Conn, c Connection) *Handler {
 	h := &Handler{Protocol: p, conn: conn, c: c, strict: c.Strict}
 	if c.EveryFrame || c.Poll {
-		h.cursors = &cursors{at: map[string]hub.Cursor{}}
+		h.cursors = &cursors{}
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()

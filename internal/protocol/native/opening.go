@@ -53,7 +53,7 @@ func Opening(query, lastEventID string) ([]byte, *hub.Error) {
 	case len(channels) > maxEventChannels:
 		return nil, hub.Errorf(hub.CodeLimit, "the URL names %d channels; the limit is %d. POST subscribe frames instead", len(channels), maxEventChannels)
 	case len(channels) > 0:
-		at := map[string]hub.Cursor{}
+		var at hub.Cursors
 		if token != "" {
 			if at, err = decodeToken(token); err != nil {
 				return nil, err
@@ -115,7 +115,7 @@ func begin(q url.Values) (opening, *hub.Error) {
 	return o, nil
 }
 
-func decodeToken(token string) (map[string]hub.Cursor, *hub.Error) {
+func decodeToken(token string) (hub.Cursors, *hub.Error) {
 	at, err := hub.DecodeCursors(token)
 	if err != nil {
 		shown, _ := hub.Show(err)
@@ -125,9 +125,9 @@ func decodeToken(token string) (map[string]hub.Cursor, *hub.Error) {
 }
 
 // of is the subscription of a channel: where a token says, or where the query does.
-func (o opening) of(channel string, at map[string]hub.Cursor) opening {
+func (o opening) of(channel string, at hub.Cursors) opening {
 	o.Channel = channel
-	if c, there := at[channel]; there {
+	if c := at.Of(channel); c != nil {
 		o.Last, o.Since, o.Epoch, o.Offset = nil, nil, &c.Epoch, &c.Offset
 		o.Version = c.Version
 		o.Presence = o.Presence || c.Presence

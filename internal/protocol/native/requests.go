@@ -137,13 +137,13 @@ func (r *request) subscribeAll(from hub.From) error {
 	// The request's own place is for the ok at the end; given back while the subscriptions take theirs, lest the session waits for itself.
 	r.s.Release(r.n)
 	r.n = 0
-	for channel, at := range cursors {
+	for _, at := range cursors {
 		if r.s.Reserve(0) != nil {
 			break // the session has ended
 		}
-		one := &request{frame: &frame{Type: r.Type, Channel: channel, Presence: at.Presence || r.Presence}, h: r.h, s: r.s, strict: r.strict}
+		one := &request{frame: &frame{Type: r.Type, Channel: at.Channel, Presence: at.Presence || r.Presence}, h: r.h, s: r.s, strict: r.strict}
 		if err := one.follow(hub.From{After: &at.Position, Version: at.Version}, true); err != nil {
-			one.fail(channel, err)
+			one.fail(at.Channel, err)
 		}
 	}
 	if r.s.Reserve(0) == nil {

@@ -63,7 +63,7 @@ func TestEveryPathAsksTheGrant(t *testing.T) {
 	p := startProcess(t)
 	const channel, other = "matrix:mine", "matrix:theirs"
 	at := p.publish(t, channel, "0")
-	token, err := hub.EncodeCursors(map[string]hub.Cursor{channel: {Position: at}})
+	token, err := hub.EncodeCursors(hub.Cursors{{Channel: channel, Cursor: hub.Cursor{Position: at}}})
 	if err != nil {
 		t.Fatal(err)
 	}
