@@ -43,9 +43,19 @@ func perSecond(step int, name, title string) column {
 	return column{report.Column{Name: name, Title: title}, step, func(r scenario.Result) float64 { return r.PerSecond }}
 }
 
-// bytesEach and quantiles are of the first step.
+// bytesEach, standing and quantiles are of the first step.
 func bytesEach(name, title string, per float64) column {
 	return column{report.Column{Name: name, Title: title, Unit: "bytes", Less: true}, 1, func(r scenario.Result) float64 { return r.BytesEach / per }}
+}
+
+// kernelBytes is about what the kernel holds for a connection, whatever the server (bench/README.md).
+const kernelBytes = 9_000
+
+func standing() []column {
+	return []column{
+		bytesEach("idle", "bytes in user space per connection", 1),
+		{report.Column{Name: "million", Title: "GB that a million would take, with the kernel's", Less: true, Plain: true}, 1, func(r scenario.Result) float64 { return (r.BytesEach + kernelBytes) * 1e6 / 1e9 }},
+	}
 }
 
 func quantiles() []column {
@@ -108,17 +118,17 @@ func jobs(long, settle time.Duration) []*job {
 		{
 			name: "idle", title: fmt.Sprintf("Memory: 19,000 idle connections with a subscription each, %v after the last was opened", settle),
 			subscribers: 19000, plan: fmt.Sprintf("idle:%v", settle), once: true, only: servers,
-			columns: []column{bytesEach("idle", "bytes in user space per connection", 1)},
+			columns: standing(),
 		},
 		{
 			name: "idle-tls", title: fmt.Sprintf("Memory: 10,000 idle connections with TLS that ends in the server, %v after the last was opened", settle),
 			variant: peers.TLS, subscribers: 10000, plan: fmt.Sprintf("idle:%v", settle), once: true,
-			columns: []column{bytesEach("idle", "bytes in user space per connection", 1)},
+			columns: standing(),
 		},
 		{
 			name: "idle-sse", title: fmt.Sprintf("Memory: 10,000 idle streams of server-sent events with a subscription each, %v after the last was opened", settle),
 			variant: peers.SSE, subscribers: 10000, plan: fmt.Sprintf("idle:%v", settle), once: true,
-			columns: []column{bytesEach("idle", "bytes in user space per connection", 1)},
+			columns: standing(),
 		},
 	}
 }
