@@ -12,25 +12,27 @@ import (
 func TestTidy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var open, given atomic.Int64
+		var often atomic.Bool
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		go tidy(ctx, func() (int, int) { return int(open.Load()), 0 }, func() { given.Add(1) })
+		go tidy(ctx, func() (int, int) { return int(open.Load()), 0 }, often.Store, func() { given.Add(1) })
 		for _, step := range []struct {
 			what    string
 			each    int64 // connections that come in a second
 			seconds int
 			want    int64
+			often   bool // garbage is collected more often
 		}{
-			{"nobody", 0, 10, 0},
-			{"a few", 9, 10, 0},
-			{"then none: 90 are no crowd", 0, 10, 0},
-			{"a crowd comes", 1000, 20, 0},
-			{"and is in", 0, 10, 1},
-			{"and stays", 0, 1000, 1},
-			{"a few more than a thousandth a second, for long", 50, 100, 1},
-			{"until they are in", 0, 10, 2},
-			{"half of them go", -12_500, 1, 2},
-			{"and do not come back", 0, 10, 3},
+			{"nobody", 0, 10, 0, false},
+			{"a few", 9, 10, 0, false},
+			{"then none: 90 are no crowd", 0, 10, 0, false},
+			{"a crowd comes", 1000, 20, 0, true},
+			{"and is in", 0, 10, 1, false},
+			{"and stays", 0, 1000, 1, false},
+			{"a few more than a thousandth a second, for long", 50, 100, 1, true},
+			{"until they are in", 0, 10, 2, false},
+			{"half of them go", -12_500, 1, 2, false},
+			{"and do not come back", 0, 10, 3, false},
 		} {
 			for range step.seconds {
 				open.Add(step.each)
@@ -39,6 +41,9 @@ func TestTidy(t *testing.T) {
 			}
 			if given := given.Load(); given != step.want {
 				t.Errorf("%s: memory was given back %d times, want %d", step.what, given, step.want)
+			}
+			if often.Load() != step.often {
+				t.Errorf("%s: garbage is collected more often: %t", step.what, often.Load())
 			}
 		}
 	})

@@ -151,7 +151,7 @@ func (s *Server) serve(failed chan<- error) (stop func()) {
 	if s.certs != nil {
 		running.Go(func() { s.certs.Run(ctx) })
 	}
-	running.Go(func() { tidy(ctx, s.gate.Open, debug.FreeOSMemory) })
+	running.Go(func() { tidy(ctx, s.gate.Open, collectOften(), debug.FreeOSMemory) })
 	return func() {
 		cancel()
 		running.Wait()
