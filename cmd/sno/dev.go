@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -90,6 +91,7 @@ func checkLoopback(listen string) error {
 }
 
 func greet(w io.Writer, s started) {
+	host, port, _ := net.SplitHostPort(strings.TrimPrefix(s.URL, "http://")) // it listens there
 	fmt.Fprintf(w, `Snö is running at %[1]s  —  open the URL in two tabs
 
   app   %[2]s
@@ -106,6 +108,11 @@ In another terminal (in a clone, go run ./cmd/sno stands for sno):
   sno sub lobby
   sno pub lobby hello
 
+With pusher-js and Pusher's libraries (docs/pusher.md):
+
+  new Pusher(%[6]q, {cluster: "", wsHost: %[7]q, wsPort: %[8]s, forceTLS: false, enabledTransports: ["ws"]})
+  PUSHER_APP_ID=%[2]s PUSHER_APP_KEY=%[3]s PUSHER_APP_SECRET=%[4]s PUSHER_HOST=%[7]s PUSHER_PORT=%[8]s PUSHER_SCHEME=http
+
 Ctrl-C stops the server.
-`, s.URL, s.App, s.Key, s.Secret, s.Data)
+`, s.URL, s.App, s.Key, s.Secret, s.Data, s.Key, host, port)
 }

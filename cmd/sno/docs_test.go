@@ -19,7 +19,7 @@ var shellBlock = regexp.MustCompile("(?ms)^```sh\n(.*?)^```")
 
 // Every command of the pages about the command line works when it is pasted, one after the other, beside a "sno dev".
 func TestDocuments(t *testing.T) {
-	for _, page := range []string{"cli.md", "verify.md", "bench.md", "configuration.md", "transports.md", "auth.md", "http.md", "caching.md", "checklist.md"} {
+	for _, page := range []string{"cli.md", "verify.md", "bench.md", "configuration.md", "transports.md", "auth.md", "http.md", "caching.md", "checklist.md", "pusher.md"} {
 		t.Run(page, func(t *testing.T) {
 			text, err := os.ReadFile(filepath.Join("../../docs", page))
 			if err != nil {

@@ -37,6 +37,7 @@ var rooms = []room{
 	{"internal/certificate", nil, "certificates from files or an authority; it knows TLS and nothing of messages", false},
 	{"internal/protocol/messagejson", []string{"internal/hub"}, "a message as JSON, the same for every surface that shows one", false},
 	{"internal/protocol/native", []string{"internal/hub", "internal/wire", "internal/nearest", "internal/protocol/messagejson"}, "a protocol maps bytes to hub's words", false},
+	{"internal/protocol/pusher", []string{"internal/hub", "internal/wire", "internal/body", "internal/problem", "internal/protocol/messagejson"}, "a protocol maps bytes to hub's words; this one has an HTTP API, too", false},
 	{"internal/protocol/protocoltest", []string{"internal/hub", "internal/auth"}, "the suite of all protocols talks to a server from outside", false},
 	{"internal/problem", []string{"internal/hub", "internal/protocol/messagejson"}, "hub's errors over HTTP, the same for every surface", false},
 	{"internal/body", []string{"internal/hub"}, "the bodies of requests, bounded the same for every surface", false},

@@ -98,6 +98,13 @@ func (k Key) signs(text, mac []byte) bool {
 	return signs
 }
 
+// Signed says whether mac is an HMAC-SHA256 of text, in hex, by a secret of the app key of that id: for protocols that sign more than requests. What a right one
+// allows is the caller's to say.
+func (a *Authenticator) Signed(key string, text []byte, mac string) bool {
+	raw, err := hex.DecodeString(mac)
+	return a.table.Load().keys[key].signs(text, raw) && err == nil
+}
+
 // recent is asked after the signature, so that only who has signed is told what is wrong with the time.
 func (a *Authenticator) recent(seconds string) error {
 	n, err := strconv.ParseInt(seconds, 10, 64)

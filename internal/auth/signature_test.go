@@ -3,6 +3,7 @@ package auth
 import (
 	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -129,4 +130,27 @@ func FuzzSignature(f *testing.F) {
 			t.Fatalf("%q: %+v, %v", params, g, err)
 		}
 	})
+}
+
+func TestSigned(t *testing.T) {
+	a, err := New([]App{{ID: "shop", Keys: []Key{{ID: "k", Secret: "new", Previous: "old"}, {ID: "one", Secret: "only"}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mac := func(secret string) string {
+		h := hmac.New(sha256.New, []byte(secret))
+		h.Write([]byte("text"))
+		return hex.EncodeToString(h.Sum(nil))
+	}
+	for _, test := range []struct {
+		key, mac string
+		want     bool
+	}{
+		{"k", mac("new"), true}, {"k", mac("old"), true}, {"one", mac("only"), true}, {"k", strings.ToUpper(mac("new")), true},
+		{"k", mac("only"), false}, {"one", mac(""), false}, {"nobody", mac(""), false}, {"k", "", false}, {"k", "zz", false}, {"k", mac("new") + "0", false},
+	} {
+		if got := a.Signed(test.key, []byte("text"), test.mac); got != test.want {
+			t.Errorf("%s, %s: %v, want %v", test.key, test.mac, got, test.want)
+		}
+	}
 }

@@ -24,6 +24,7 @@ type App struct {
 	HookTimeout *Duration `toml:"hook_timeout" min:"100ms" max:"30s" doc:"How long your backend may take to answer either; \"3s\" unless set."`
 	// TokenGrace is auth.DefaultGrace unless set.
 	TokenGrace *Duration `toml:"token_grace" min:"5s" max:"10m" doc:"How long a session outlives its token, so that its client can bring a fresh one; \"10s\" unless set."`
+	Pusher     Pusher    `toml:"pusher" doc:"Whether clients and libraries made for Pusher may use the app, and how."`
 }
 
 // Key is an app key.
@@ -34,6 +35,17 @@ type Key struct {
 	SecretFile   string `toml:"secret_file" doc:"A file with the secret, instead of secret: for secrets that an orchestrator mounts."`
 	Previous     Secret `toml:"previous_secret" doc:"The secret before, which counts beside the new one until you take it out: so a secret is changed without a pause."`
 	PreviousFile string `toml:"previous_secret_file" doc:"A file with it, instead of previous_secret."`
+}
+
+// Pusher is about an app's clients and backends that speak Pusher's protocol.
+type Pusher struct {
+	Enabled      bool `toml:"enabled" doc:"Whether they may connect, with a key of the app and its secret. Then who knows the id of a key can follow every channel whose name does not begin with \"private-\" or \"presence-\", as with Pusher."`
+	ClientEvents bool `toml:"client_events" doc:"Whether clients may send events to each other, on channels that begin with \"private-\" or \"presence-\"."`
+	// ClientEventRate is pusher.DefaultClientEventRate unless set.
+	ClientEventRate       *int `toml:"client_event_rate" min:"1" max:"10000" doc:"Client events that one connection may send in a second; 10 unless set."`
+	SubscriptionCount     bool `toml:"subscription_count" doc:"Whether clients are told how many follow their channels."`
+	AuthorizedConnections bool `toml:"authorized_connections" doc:"Whether a connection ends that has neither signed in nor subscribed to a private or presence channel within 30 seconds."`
+	StrictLimits          bool `toml:"strict_limits" doc:"Whether Pusher's own limits hold instead of this server's: 10 KiB of data, 10 events a batch, 100 members a channel, 164 characters a name."`
 }
 
 // Issuer signs tokens for an app's clients with keys of its own.
@@ -65,7 +77,9 @@ type Rule struct {
 const (
 	minSecretBytes = 32 // RFC 7518 §3.2: a key as long as the hash, or longer
 	maxSecretBytes = 1024
-	maxPattern     = 1024
+	// minPusherSecretBytes is how long the secrets are that Pusher and Reverb give out. Who moves keeps them.
+	minPusherSecretBytes = 20
+	maxPattern           = 1024
 )
 
 func checkApps(p *InvalidError, apps []App) {
@@ -74,7 +88,7 @@ func checkApps(p *InvalidError, apps []App) {
 		at := path("app").element(i)
 		checkID(p, at.key("id"), app.ID, appIDs)
 		for j, key := range app.Keys {
-			checkKey(p, at.key("key").element(j), key, keyIDs)
+			checkKey(p, at.key("key").element(j), key, keyIDs, app.leastSecret())
 		}
 		for j := range app.Issuers {
 			checkIssuer(p, at.key("issuer").element(j), &app.Issuers[j], issuers)
@@ -108,21 +122,29 @@ func checkHooks(p *InvalidError, at path, app *App) {
 // headerName is a token (RFC 9110 §5.1).
 var headerName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
 
-func checkKey(p *InvalidError, at path, key Key, ids map[string]path) {
+// leastSecret is how long a secret of the app must be.
+func (a *App) leastSecret() int {
+	if a.Pusher.Enabled {
+		return minPusherSecretBytes
+	}
+	return minSecretBytes
+}
+
+func checkKey(p *InvalidError, at path, key Key, ids map[string]path, least int) {
 	checkID(p, at.key("id"), key.ID, ids)
-	checkSecret(p, at.key("secret"), key.Secret)
+	checkSecret(p, at.key("secret"), key.Secret, least)
 	if key.Previous == "" {
 		return
 	}
-	checkSecret(p, at.key("previous_secret"), key.Previous)
+	checkSecret(p, at.key("previous_secret"), key.Previous, least)
 	if key.Previous == key.Secret {
 		p.add(at.key("previous_secret"), "is the same as secret; take it out")
 	}
 }
 
-func checkSecret(p *InvalidError, at path, s Secret) {
-	if n := len(s); n < minSecretBytes || n > maxSecretBytes {
-		p.add(at, "has %d characters; it must have %d to %d, for example from: openssl rand -base64 32", n, minSecretBytes, maxSecretBytes)
+func checkSecret(p *InvalidError, at path, s Secret, least int) {
+	if n := len(s); n < least || n > maxSecretBytes {
+		p.add(at, "has %d characters; it must have %d to %d, for example from: openssl rand -base64 32", n, least, maxSecretBytes)
 	}
 }
 

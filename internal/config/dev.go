@@ -21,6 +21,7 @@ func Dev(dataDir, secret string) Config {
 		ID:        "dev",
 		Keys:      []Key{{ID: "dev", Secret: Secret(secret)}},
 		Anonymous: map[string][]string{"*": {"subscribe", "publish", "presence", "history"}},
+		Pusher:    Pusher{Enabled: true, ClientEvents: true},
 	}}
 	return c
 }

@@ -44,6 +44,9 @@ func (p *printer) table(at path, v reflect.Value) {
 		where, value := at.key(f.Tag.Get("toml")), v.FieldByIndex(f.Index)
 		switch f.Type.Kind() {
 		case reflect.Struct:
+			if value.IsZero() && strings.Contains(string(where), "[") {
+				continue // as a value that was left out
+			}
 			p.line("\n[%s]", where.plain())
 			p.table(where, value)
 		case reflect.Map:

@@ -88,12 +88,8 @@ func (h *Hub) channelInfo(ctx context.Context, ch Channel, rule *Rule) (info Cha
 			return info, err
 		}
 	}
-	if c, ok := h.presence.(MemberCounter); ok {
-		info.Members = c.Count(ch)
-	}
-	if l := h.registry.find(ch); l != nil {
-		info.Subscribers = int(l.crowd.Load())
-	}
+	now := h.occupancy(ch)
+	info.Subscribers, info.Members = now.Subscribers, now.Members
 	return info, nil
 }
 
@@ -110,4 +106,47 @@ func (r *registry) names(app, prefix, after string) (names []string) {
 		s.mu.RUnlock()
 	}
 	return names
+}
+
+// Occupancy is how many follow a channel just now, and who is in it.
+type Occupancy struct {
+	Name        string
+	Subscribers int // sessions that follow it
+	Members     int
+}
+
+// Occupied lists the channels that begin with prefix and that somebody follows, by name (action admin on all that begin so). The log is not asked.
+func (h *Hub) Occupied(g *Grant, prefix string) ([]Occupancy, error) {
+	if err := h.authoriseAdmin(g, prefix); err != nil {
+		return nil, err
+	}
+	names := h.registry.names(g.App, prefix, lastReserved)
+	slices.Sort(names)
+	all := make([]Occupancy, 0, len(names))
+	for _, name := range names {
+		if o := h.occupancy(Channel{g.App, name}); o.Subscribers > 0 {
+			all = append(all, o)
+		}
+	}
+	return all, nil
+}
+
+// Occupancy says it of one channel (action admin).
+func (h *Hub) Occupancy(g *Grant, name string) (Occupancy, error) {
+	ch, _, err := h.authorise(g, ActionAdmin, name)
+	if err != nil {
+		return Occupancy{}, err
+	}
+	return h.occupancy(ch), nil
+}
+
+func (h *Hub) occupancy(ch Channel) Occupancy {
+	o := Occupancy{Name: ch.Name}
+	if c, ok := h.presence.(MemberCounter); ok {
+		o.Members = c.Count(ch)
+	}
+	if l := h.registry.find(ch); l != nil {
+		o.Subscribers = int(l.crowd.Load())
+	}
+	return o
 }

@@ -90,6 +90,7 @@ type Format uint8
 const (
 	FormatNative      Format = iota // messages as they come over WebSocket
 	FormatNativeLines               // and as lines
+	FormatPusher                    // messages as events of Pusher's protocol
 	formats           = iota
 )
 

@@ -41,6 +41,7 @@ func (s *Server) Reload(cfg config.Config) error {
 	s.hub.SetLimits(cfg.HubLimits())
 	s.hub.SetApps(cfg.HubApps())
 	s.transports.reload()
+	s.pusher.reload()
 	if s.cfg.TLS.On() != cfg.TLS.On() {
 		s.log.Warn("TLS begins and ends with a restart only", "tls", s.cfg.TLS.On())
 	}

@@ -15,6 +15,8 @@ func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	s.transports = s.newTransports()
 	s.transports.routes(mux)
+	s.pusher = s.newPusherDoor()
+	s.pusher.routes(mux)
 	mux.Handle("/v1/", api.New(api.Options{Hub: s.hub, Auth: s.auth, Log: s.log, AllowOrigin: s.allowed}))
 	s.healthRoutes(mux)
 	if !s.cfg.Dev {

@@ -29,6 +29,7 @@ type Server struct {
 	hub        *hub.Hub
 	auth       *auth.Authenticator
 	transports *transports
+	pusher     *pusherDoor
 	telemetry  *telemetry.Telemetry
 	phase      atomic.Int32   // a phase; see health.go
 	conns      sync.WaitGroup // connections that net/http does not count, and no loop either

@@ -91,7 +91,7 @@ func (t *transports) route(mux *http.ServeMux, path string, h http.HandlerFunc, 
 // lasting says of which routes the duration of a request tells nothing: it lasts as long as its client likes, or waits for a message.
 func lasting(route string) bool {
 	_, path, _ := strings.Cut(route, " ")
-	return slices.Contains([]string{"/v1/ws", "/v1/stream", "/v1/sse", "/v1/poll"}, path)
+	return slices.Contains([]string{"/v1/ws", "/v1/stream", "/v1/sse", "/v1/poll", pusherSocket}, path)
 }
 
 // answer makes an http.HandlerFunc of h, which returns an error before it has written anything. Pages of other origins are refused first.

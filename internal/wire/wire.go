@@ -51,7 +51,7 @@ type Next struct {
 	More bool
 	// Wait: that Pull may have to wait, say for a disk, so it needs a goroutine that may.
 	Wait bool
-	// Shared is a message that many connections get alike, instead of one that is appended.
+	// Shared is a message that many connections get alike, instead of one that is appended; or several, which then do not come with End.
 	Shared *Payload
 	// End: close the connection with this code and reason. 0: go on.
 	End    int
@@ -64,6 +64,8 @@ type Next struct {
 // Payload is bytes that many connections send. Nobody may change them. A transport keeps its own form of them here, so that it is made once.
 type Payload struct {
 	Bytes []byte
+	// Ends, if set, say that the bytes are several messages, and where each of them ends: for protocols that have one event a message. They leave in one write all the same.
+	Ends []int
 
 	framed [forms]atomic.Pointer[[]byte]
 }

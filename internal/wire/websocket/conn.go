@@ -113,11 +113,36 @@ func (c *conn) frame(b []byte, body int) (framed []byte, from int) {
 }
 
 func (c *conn) shared(p *wire.Payload) []byte {
+	if p.Ends != nil {
+		return c.sharedEach(p)
+	}
 	if c.compresses(len(p.Bytes)) {
 		return p.Framed(wire.FormDeflated, func(b []byte) []byte { return appendDeflated(nil, b) })
 	}
 	return p.Framed(wire.FormFrame, func(b []byte) []byte {
 		return append(appendHeader(make([]byte, 0, len(b)+maxHeader), bitFinal|opText, len(b)), b...)
+	})
+}
+
+// sharedEach puts each of several messages into a frame of its own. Who agreed on compression gets those compressed that are large enough, as always.
+func (c *conn) sharedEach(p *wire.Payload) []byte {
+	form := wire.FormFrame
+	if c.compresses(len(p.Bytes)) {
+		form = wire.FormDeflated
+	}
+	return p.Framed(form, func(b []byte) []byte {
+		framed := make([]byte, 0, len(b)+maxHeader*len(p.Ends))
+		start := 0
+		for _, end := range p.Ends {
+			msg := b[start:end]
+			if form == wire.FormDeflated && c.compresses(len(msg)) {
+				framed = appendDeflated(framed, msg)
+			} else {
+				framed = append(appendHeader(framed, bitFinal|opText, len(msg)), msg...)
+			}
+			start = end
+		}
+		return framed
 	})
 }
 

@@ -302,7 +302,7 @@ func (c *conn) peerCloses(payload []byte) {
 	case code != codeNoStatus:
 		answer.code = code
 	}
-	c.goodbye.Store(code == codeNormal || code == codeGoingAway)
+	c.goodbye.Store(code == codeNormal || code == codeGoingAway || code == codeNoStatus && !bad && c.o.GoodbyeWithoutCode)
 	c.closing.CompareAndSwap(nil, answer)
 	c.link.Wake()
 }

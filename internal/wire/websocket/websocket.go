@@ -20,6 +20,8 @@ type Options struct {
 	TooLargeCode, TimeoutCode int
 	// CompressFrom is from how many bytes on what is sent is compressed, for a peer that has agreed to (RFC 7692). 0: nothing is.
 	CompressFrom int
+	// GoodbyeWithoutCode: a close frame without a code, as close() of a browser sends it, says that the client does not mean to come back.
+	GoodbyeWithoutCode bool
 	// AllowOrigin decides about browsers' pages, by the Origin header.
 	AllowOrigin func(*http.Request) bool
 }

@@ -55,6 +55,7 @@ type echo struct {
 	mu       sync.Mutex
 	out      [][]byte
 	end      wire.Next
+	shared   *wire.Payload // is next
 	tooLarge []int64
 	closed   chan time.Time
 	block    chan struct{} // Receive waits for it when set
@@ -91,6 +92,10 @@ func (e *echo) TooLarge(size int64) {
 func (e *echo) Pull(dst []byte, _ bool) ([]byte, wire.Next) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if p := e.shared; p != nil {
+		e.shared = nil
+		return dst, wire.Next{Shared: p, More: true}
+	}
 	if len(e.out) == 0 {
 		return dst, e.end
 	}
@@ -228,12 +233,52 @@ func TestEndIsFinal(t *testing.T) {
 	h.wait(t)
 }
 
+// TestSeveralMessages: a payload may be several messages, which arrive as such, each compressed if it is large enough and the peer has agreed to that.
+func TestSeveralMessages(t *testing.T) {
+	url, handlers := serveWith(t, Options{CompressFrom: 100}, nil)
+	large := strings.Repeat("large ", 100)
+	p := &wire.Payload{}
+	want := []string{"a", large, "", "b"}
+	for _, msg := range want {
+		p.Bytes = append(p.Bytes, msg...)
+		p.Ends = append(p.Ends, len(p.Bytes))
+	}
+	for _, deflated := range []bool{false, true, false, true} { // the second of each kind gets what was made for the first
+		d := websocket.Dialer{EnableCompression: deflated}
+		ws, _, err := d.Dial(url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := <-handlers
+		h.vetted.Store(true)
+		h.mu.Lock()
+		h.shared = p
+		h.mu.Unlock()
+		h.send("behind")
+		for _, msg := range append(want, "behind") {
+			expect(t, ws, msg)
+		}
+		ws.Close()
+		h.wait(t)
+	}
+}
+
 func TestGoodbyeIsNotSilence(t *testing.T) {
-	url, handlers := serve(t, nil)
+	withoutCode := func(ws *websocket.Conn) {
+		_ = ws.WriteControl(websocket.CloseMessage, nil, time.Now().Add(patience))
+	}
+	url, handlers := serveWith(t, Options{GoodbyeWithoutCode: true}, nil)
+	ws := dial(t, url)
+	withoutCode(ws)
+	if last := (<-handlers).wait(t); !last.IsZero() {
+		t.Errorf("closed without a code, where that is a goodbye: last heard %v", last)
+	}
+	url, handlers = serve(t, nil)
 	for name, test := range map[string]struct {
 		end     func(*websocket.Conn)
 		goodbye bool
 	}{
+		"closed without a code": {withoutCode, false},
 		"closed in order": {func(ws *websocket.Conn) {
 			_ = ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""), time.Now().Add(patience))
 		}, true},
