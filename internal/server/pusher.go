@@ -1,13 +1,16 @@
 package server
 
 import (
+	"errors"
 	"net/http"
 	"sync/atomic"
 
 	"github.com/snoserver/sno/internal/config"
+	"github.com/snoserver/sno/internal/hub"
 	"github.com/snoserver/sno/internal/protocol/pusher"
 	"github.com/snoserver/sno/internal/wire"
 	"github.com/snoserver/sno/internal/wire/websocket"
+	"github.com/snoserver/sno/internal/wire/xhr"
 )
 
 // Close codes of pusher's WebSockets for what is not read: clients come back a second after the first, and at once after the other.
@@ -21,11 +24,13 @@ type pusherDoor struct {
 	s         *Server
 	protocol  *pusher.Protocol
 	websocket atomic.Pointer[websocket.Endpoint]
+	xhr       *xhr.Endpoint
 }
 
 func (s *Server) newPusherDoor() *pusherDoor {
 	d := &pusherDoor{s: s, protocol: &pusher.Protocol{Hub: s.hub, Signatures: s.auth, Logger: s.log}}
 	d.reload()
+	d.xhr = xhr.New(d.protocol.FrameBytes)
 	return d
 }
 
@@ -62,12 +67,65 @@ func pusherApps(cfg *config.Config) (apps []pusher.App) {
 	return apps
 }
 
+// The paths of connections: a WebSocket, and requests where there can be none.
+const (
+	pusherSocket    = "/app/{key}"
+	pusherSession   = "/pusher/app/{key}/{server}/{session}/"
+	pusherStreaming = pusherSession + "xhr_streaming"
+	pusherPolling   = pusherSession + "xhr"
+	pusherSend      = pusherSession + "xhr_send"
+)
+
 func (d *pusherDoor) routes(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+pusherSocket, d.s.beginning(d.serveWebSocket))
 	mux.Handle("/apps/", d.protocol.API())
+	t := d.s.transports
+	t.route(mux, pusherStreaming, t.answer(d.receive("xhr_streaming")), "POST")
+	t.route(mux, pusherPolling, t.answer(d.receive("xhr_polling")), "POST")
+	t.route(mux, pusherSend, t.answer(d.send), "POST")
 }
 
-const pusherSocket = "/app/{key}"
+// xhrSession names the session of a request.
+func xhrSession(r *http.Request) string {
+	return r.PathValue("key") + "/" + r.PathValue("server") + "/" + r.PathValue("session")
+}
+
+// receive answers what a client without WebSocket asks for what there is. Only what begins a session waits for its turn.
+func (d *pusherDoor) receive(transport string) func(http.ResponseWriter, *http.Request) error {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		key := xhrSession(r)
+		if !d.xhr.Has(key) && !d.s.gate.Begin(w, r, clientOf(r).Address) {
+			return nil
+		}
+		o := pusher.Opening{Key: r.PathValue("key"), Version: r.URL.Query().Get("protocol"), Transport: transport, Address: d.s.address(r)}
+		served := d.xhr.Serve(w, r, key, transport == "xhr_streaming", func(conn wire.Conn) wire.Handler {
+			return d.s.telemetry.Connection(transport, d.protocol.Handler(conn, o))
+		})
+		if !served {
+			return hub.Errorf(hub.CodeOverloadedConnect, "the server has as many sessions without a socket as it can; come back after the time in Retry-After")
+		}
+		return nil
+	}
+}
+
+// send takes what a client without WebSocket says.
+func (d *pusherDoor) send(w http.ResponseWriter, r *http.Request) error {
+	body, err := d.s.transports.body(w, r, 2*d.protocol.FrameBytes()) // each message is a string within it
+	if err != nil {
+		return err
+	}
+	switch err := d.xhr.Send(xhrSession(r), body); {
+	case errors.Is(err, xhr.ErrUnknown):
+		return hub.Errorf(hub.CodeNotFound, "%s; connect anew", err)
+	case errors.Is(err, xhr.ErrTooMany):
+		return hub.Errorf(hub.CodeRateLimited, "%s; send one after the other", err)
+	case err != nil:
+		return hub.Errorf(hub.CodeBadRequest, "%s", err)
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
 
 func (d *pusherDoor) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 	d.s.conns.Add(1)

@@ -91,7 +91,7 @@ func (t *transports) route(mux *http.ServeMux, path string, h http.HandlerFunc, 
 // lasting says of which routes the duration of a request tells nothing: it lasts as long as its client likes, or waits for a message.
 func lasting(route string) bool {
 	_, path, _ := strings.Cut(route, " ")
-	return slices.Contains([]string{"/v1/ws", "/v1/stream", "/v1/sse", "/v1/poll", pusherSocket}, path)
+	return slices.Contains([]string{"/v1/ws", "/v1/stream", "/v1/sse", "/v1/poll", pusherSocket, pusherStreaming, pusherPolling}, path)
 }
 
 // answer makes an http.HandlerFunc of h, which returns an error before it has written anything. Pages of other origins are refused first.
@@ -116,7 +116,7 @@ func (t *transports) refused(r *http.Request, err error) *hub.Error {
 	if !ok {
 		t.s.log.Error("request", "method", r.Method, "route", r.Pattern, "error", err)
 	}
-	if r.URL.Path != sendPath { // which begins none
+	if !strings.HasSuffix(r.URL.Path, "send") { // which begins none
 		t.s.telemetry.RefusedConnection(shown.Code.String())
 		native.LogRefusal(t.s.log, slog.String("route", r.Pattern), t.s.address(r), shown)
 	}
@@ -238,7 +238,7 @@ func parseWait(s string) (time.Duration, error) {
 }
 
 func (t *transports) serveSend(w http.ResponseWriter, r *http.Request) error {
-	body, err := t.body(w, r)
+	body, err := t.body(w, r, t.protocol.FrameBytes())
 	if err != nil {
 		return err
 	}
@@ -253,7 +253,7 @@ func (t *transports) serveSend(w http.ResponseWriter, r *http.Request) error {
 // frames are what the client begins with: a POST brings them, for a GET they follow from the URL.
 func (t *transports) frames(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if r.Method == http.MethodPost {
-		return t.body(w, r)
+		return t.body(w, r, t.protocol.FrameBytes())
 	}
 	frames, err := native.Opening(r.URL.RawQuery, r.Header.Get("Last-Event-ID"))
 	if err != nil {
@@ -262,8 +262,7 @@ func (t *transports) frames(w http.ResponseWriter, r *http.Request) ([]byte, err
 	return frames, nil
 }
 
-func (t *transports) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	limit := t.protocol.FrameBytes()
+func (t *transports) body(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	share := t.bodies.Share(http.MaxBytesReader(w, r.Body, limit))
 	defer share.GiveBack()
 	body, err := io.ReadAll(share)

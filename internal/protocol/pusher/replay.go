@@ -3,8 +3,8 @@ package pusher
 import (
 	"encoding/json"
 	"maps"
+	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/snoserver/sno/internal/hub"
 )
@@ -40,14 +40,28 @@ func (r *request) resume() error {
 		}
 		positions[channel] = hub.Position{Epoch: epoch, Offset: n}
 	}
+	var late [][]byte
+	for _, channel := range slices.Sorted(maps.Keys(positions)) {
+		if r.h.following(channel) != nil {
+			late = append(late, appendReset(nil, channel, resetLate))
+			delete(positions, channel)
+		}
+	}
 	if r.h.resume == nil {
 		r.h.resume = positions
 	} else {
 		maps.Copy(r.h.resume, positions)
 	}
 	r.h.pulling.positions.Store(true)
-	return r.done()
+	if late == nil {
+		return r.done()
+	}
+	r.answer(late...)
+	return nil
 }
+
+// resetLate is why a channel does not go on where it was: it was subscribed to before the client said where that is. Requests of a client without WebSocket may overtake each other.
+const resetLate hub.Reset = "late"
 
 func appendPosition(dst []byte, channel string, p hub.Position) []byte {
 	return appendFrame(dst, eventPosition, channel, p.String())
@@ -55,5 +69,5 @@ func appendPosition(dst []byte, channel string, p hub.Position) []byte {
 
 func appendReset(dst []byte, channel string, why hub.Reset) []byte {
 	data, _ := json.Marshal(map[string]string{"reason": string(why)}) // strings
-	return appendFrame(dst, eventReset, channel, strings.TrimSpace(string(data)))
+	return appendFrame(dst, eventReset, channel, string(data))
 }

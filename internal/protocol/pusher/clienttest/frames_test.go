@@ -192,6 +192,52 @@ func TestFrames(t *testing.T) {
 	c.nothing()
 }
 
+// Where a client is told where it is, it is told before the event that brings it there. It goes on from there, or is told that it does not.
+func TestResumeFrames(t *testing.T) {
+	p := serve(t)
+	c := connectRaw(t, p)
+	c.send(`{"event":"sno:resume","data":{}}`, `{"event":"pusher:subscribe","data":{"channel":"c"}}`)
+	position := regexp.MustCompile(`^\{"event":"sno:position","channel":"c","data":"([^"]+)"\}$`)
+	at := func(from *raw) string {
+		t.Helper()
+		frame := from.next()
+		m := position.FindStringSubmatch(frame)
+		if m == nil {
+			t.Fatalf("got %s, want a position", frame)
+		}
+		return m[1]
+	}
+	begin := at(c)
+	c.want(`{"event":"pusher_internal:subscription_succeeded","channel":"c","data":"{}"}`)
+	var positions []string
+	for n := range 3 {
+		p.publish(t, "c", fmt.Sprintf(`{"event":"e","data":%d}`, n))
+		positions = append(positions, at(c))
+		c.want(fmt.Sprintf(`{"event":"e","channel":"c","data":"%d"}`, n))
+	}
+	p.publish(t, "c", `{"event":"typing","data":1,"ephemeral":true}`) // which has none
+	c.want(`{"event":"typing","channel":"c","data":"1"}`)
+	for from, first := range map[string]int{begin: 0, positions[0]: 1, positions[2]: 3} {
+		d := connectRaw(t, p)
+		d.send(`{"event":"sno:resume","data":{"c":"`+from+`"}}`, `{"event":"pusher:subscribe","data":{"channel":"c"}}`)
+		if got := at(d); got != from {
+			t.Errorf("it goes on at %s, want %s", got, from)
+		}
+		d.want(`{"event":"pusher_internal:subscription_succeeded","channel":"c","data":"{}"}`)
+		for n := first; n < 3; n++ {
+			if got := at(d); got != positions[n] {
+				t.Errorf("message %d is at %s, want %s", n, got, positions[n])
+			}
+			d.want(fmt.Sprintf(`{"event":"e","channel":"c","data":"%d"}`, n))
+		}
+		d.nothing()
+	}
+	late := connectRaw(t, p)
+	late.send(`{"event":"pusher:subscribe","data":{"channel":"c"}}`, `{"event":"sno:resume","data":{"c":"`+begin+`"}}`)
+	late.want(`{"event":"pusher_internal:subscription_succeeded","channel":"c","data":"{}"}`, `{"event":"sno:reset","channel":"c","data":"{\"reason\":\"late\"}"}`)
+	late.nothing()
+}
+
 // A frame that cannot be carried out costs that frame, whatever is in it.
 func TestBadFrames(t *testing.T) {
 	p := serve(t)

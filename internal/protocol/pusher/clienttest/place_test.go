@@ -145,10 +145,12 @@ func (p place) node(t *testing.T, arguments ...string) *exec.Cmd {
 }
 
 // script runs the tests of a file.
-func (p place) script(t *testing.T, file string) {
+func (p place) script(t *testing.T, file, transport string) {
 	t.Helper()
-	if out, err := p.node(t, "--test", "--test-force-exit", "--test-reporter=spec", file).CombinedOutput(); err != nil {
-		t.Errorf("%s: %v\n%s", file, err, out)
+	c := p.node(t, "--test", "--test-force-exit", "--test-reporter=spec", file)
+	c.Env = append(c.Env, "TRANSPORT="+transport)
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Errorf("%s over %s: %v\n%s", file, transport, err, out)
 	}
 }
 
@@ -158,7 +160,20 @@ func TestClients(t *testing.T) {
 	for _, file := range []string{"channels.test.mjs", "users.test.mjs", "api.test.mjs", "connection.test.mjs", "echo.test.mjs", "replay.test.mjs"} {
 		t.Run(file, func(t *testing.T) {
 			t.Parallel()
-			p.script(t, file)
+			p.script(t, file, "ws")
 		})
+	}
+}
+
+// What clients do without WebSocket is the same.
+func TestClientsWithoutWebSocket(t *testing.T) {
+	for _, transport := range []string{"xhr_streaming", "xhr_polling"} {
+		p := serve(t)
+		for _, file := range []string{"channels.test.mjs", "users.test.mjs"} {
+			t.Run(transport+"/"+file, func(t *testing.T) {
+				t.Parallel()
+				p.script(t, file, transport)
+			})
+		}
 	}
 }

@@ -16,13 +16,16 @@ export const backend = (app = place) => new Server({
   encryptionMasterKeyBase64: Buffer.alloc(32, 7).toString('base64'),
 })
 
+// transport is the one that clients use: ws, xhr_streaming or xhr_polling.
+export const transport = process.env.TRANSPORT ?? 'ws'
+
 const clients = []
 
 // client is pusher-js. user is who signs in and is the member of presence channels; port, that of a relay.
 export function client({app = place, user = 'ann', watchlist, info, at = port, ...options} = {}) {
   const server = backend(app)
   const c = new PusherJS(app.key, {
-    cluster: '', wsHost: hostname, wsPort: at, httpHost: hostname, httpPort: at, forceTLS: false, enabledTransports: ['ws'],
+    cluster: '', wsHost: hostname, wsPort: at, httpHost: hostname, httpPort: at, forceTLS: false, enabledTransports: [transport],
     channelAuthorization: {
       customHandler: ({socketId, channelName}, done) => {
         const data = channelName.startsWith('presence-') ? {user_id: user, user_info: info ?? {name: `user ${user}`}} : undefined

@@ -1,0 +1,373 @@
+package xhr
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/snoserver/sno/internal/wire"
+	"github.com/snoserver/sno/internal/wire/liveness"
+	"github.com/snoserver/sno/internal/wire/wiretest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const messageBytes = 1000
+
+// place is an endpoint behind a server, and the handlers of its sessions.
+type place struct {
+	t        *testing.T
+	e        *Endpoint
+	url      string
+	handlers chan *wiretest.Handler
+}
+
+func serve(t *testing.T) *place {
+	t.Helper()
+	p := &place{t: t, e: New(func() int64 { return messageBytes }), handlers: make(chan *wiretest.Handler, 10)}
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		key, kind := r.URL.Query().Get("session"), r.URL.Path
+		if kind == "/send" {
+			body, _ := io.ReadAll(r.Body)
+			if err := p.e.Send(key, body); err != nil {
+				http.Error(w, err.Error(), http.StatusBadRequest)
+			}
+			return
+		}
+		p.e.Serve(w, r, key, kind == "/streaming", func(c wire.Conn) wire.Handler {
+			h := wiretest.New(c)
+			p.handlers <- h
+			return h
+		})
+	}))
+	srv.Config.ConnContext = liveness.With
+	srv.Start()
+	t.Cleanup(func() {
+		srv.CloseClientConnections()
+		srv.Close()
+		http.DefaultClient.CloseIdleConnections()
+	})
+	p.url = srv.URL
+	return p
+}
+
+// stream is a response that is read line by line.
+type stream struct {
+	t      *testing.T
+	lines  *bufio.Reader
+	cancel context.CancelFunc
+	body   io.Closer
+}
+
+func (p *place) post(kind, session, body string) *stream {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), wiretest.Patience)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url+"/"+kind+"?session="+session, strings.NewReader(body))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	s := &stream{p.t, bufio.NewReader(res.Body), cancel, res.Body}
+	p.t.Cleanup(s.abort)
+	return s
+}
+
+// abort gives the request up, as a client does that asks for the next.
+func (s *stream) abort() {
+	s.cancel()
+	_ = s.body.Close()
+}
+
+func (s *stream) line() string {
+	s.t.Helper()
+	line, err := s.lines.ReadString('\n')
+	if err != nil {
+		s.t.Fatalf("%q, %v", line, err)
+	}
+	return strings.TrimSuffix(line, "\n")
+}
+
+func (s *stream) want(lines ...string) {
+	s.t.Helper()
+	for _, want := range lines {
+		if got := s.line(); got != want {
+			s.t.Fatalf("got %.100q, want %.100q", got, want)
+		}
+	}
+}
+
+func (s *stream) ends() {
+	s.t.Helper()
+	if rest, err := io.ReadAll(s.lines); err != nil || len(rest) > 0 {
+		s.t.Fatalf("got %q, %v; want the end", rest, err)
+	}
+}
+
+// messages reads lines until there are so many messages.
+func (s *stream) messages(n int) (all []string) {
+	s.t.Helper()
+	for len(all) < n {
+		line := s.line()
+		var some []string
+		if line[0] != 'a' || json.Unmarshal([]byte(line[1:]), &some) != nil {
+			s.t.Fatalf("got %.100q, want messages", line)
+		}
+		all = append(all, some...)
+	}
+	return all
+}
+
+func (s *stream) prelude() {
+	s.t.Helper()
+	s.want(strings.Repeat("h", preludeBytes))
+}
+
+func TestStreaming(t *testing.T) {
+	p := serve(t)
+	s := p.post("streaming", "1", "")
+	h := <-p.handlers
+	s.prelude()
+	s.want("o")
+	h.Send("one \"quoted\"\n<&>\u2028")
+	s.want(`a["one \"quoted\"\n<&>\u2028"]`)
+	p.post("send", "1", `["a","b"]`).ends()
+	for _, want := range []string{"a", "b"} {
+		if got := <-h.Received; got != want {
+			t.Errorf("received %q, want %q", got, want)
+		}
+	}
+	h.Then(wire.Next{End: 4200, Reason: "go \"now\""})
+	s.want(`c[4200,"go \"now\""]`)
+	s.ends()
+	<-h.Ended
+	if p.e.Has("1") {
+		t.Error("the session is still there")
+	}
+}
+
+// A client of streaming reads so much, and then asks for the next response: nothing is lost between the two, whatever characters it is made of.
+func TestStreamingGoesOnInTheNextResponse(t *testing.T) {
+	for name, letter := range map[string]string{"ASCII": "x", "two bytes": "é", "a surrogate pair": "😀"} {
+		t.Run(name, func(t *testing.T) {
+			p := serve(t)
+			s := p.post("streaming", "1", "")
+			h := <-p.handlers
+			s.prelude()
+			s.want("o")
+			const n = 300
+			var want []string
+			for i := range n {
+				want = append(want, fmt.Sprintf("%d %s", i, strings.Repeat(letter, 2000)))
+			}
+			h.Send(want...)
+			read, lines := preludeBytes+1+2, 0
+			var got []string
+			for read <= enough {
+				some := s.messages(1)
+				for _, m := range some {
+					read += characters(`a["` + m + `"]` + "\n")
+				}
+				got = append(got, some...)
+				lines++
+			}
+			h.Send("behind") // the client would not see it here
+			s.abort()
+			for responses := 1; len(got) < n+1; responses++ {
+				next := p.post("streaming", "1", "")
+				next.prelude()
+				read := preludeBytes + 1
+				for read <= enough && len(got) < n+1 {
+					m := next.messages(1)
+					read += characters(`a["` + m[0] + `"]` + "\n")
+					got = append(got, m...)
+				}
+				next.abort()
+			}
+			if fmt.Sprint(got) != fmt.Sprint(append(want, "behind")) {
+				t.Error("got something else")
+			}
+		})
+	}
+}
+
+func TestPolling(t *testing.T) {
+	p := serve(t)
+	first := p.post("polling", "1", "")
+	h := <-p.handlers
+	first.want("o")
+	first.ends()
+	h.Send("between", "two polls")
+	second := p.post("polling", "1", "")
+	if got := second.messages(2); fmt.Sprint(got) != "[between two polls]" {
+		t.Errorf("got %v", got)
+	}
+	second.ends()
+	answer := make(chan *stream)
+	go func() { answer <- p.post("polling", "1", "") }()
+	h.Send("while one waits")
+	third := <-answer
+	third.want(`a["while one waits"]`)
+	third.ends()
+	h.Then(wire.Next{End: 4001, Reason: "x"})
+	last := p.post("polling", "1", "")
+	last.want(`c[4001,"x"]`)
+	last.ends()
+	<-h.Ended
+}
+
+// A payload of several messages is several strings of a line.
+func TestSeveralMessages(t *testing.T) {
+	for payload, want := range map[*wire.Payload]string{
+		{Bytes: []byte("ab")}:                      `a["ab"]` + "\n",
+		{Bytes: []byte("abc"), Ends: []int{1, 3}}:  `a["a","bc"]` + "\n",
+		{Bytes: []byte("a"), Ends: []int{0, 0, 1}}: `a["","","a"]` + "\n",
+	} {
+		if got := frame(split(nil, payload)); got != want {
+			t.Errorf("%q, %v: %s, want %s", payload.Bytes, payload.Ends, got, want)
+		}
+	}
+	if got := split(nil, nil); got != nil {
+		t.Errorf("nothing is %q", got)
+	}
+}
+
+func TestSend(t *testing.T) {
+	p := serve(t)
+	s := p.post("streaming", "1", "")
+	h := <-p.handlers
+	s.prelude()
+	s.want("o")
+	if err := p.e.Send("2", []byte("[]")); !errors.Is(err, ErrUnknown) {
+		t.Error(err)
+	}
+	for _, body := range []string{"", "x", `{}`, `"a"`, `[1]`, `[["a"]]`, "[null"} {
+		if err := p.e.Send("1", []byte(body)); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%q: %v", body, err)
+		}
+	}
+	if err := p.e.Send("1", []byte("[]")); err != nil {
+		t.Error(err)
+	}
+	if err := p.e.Send("1", []byte(`["`+strings.Repeat("x", messageBytes+1)+`","fits"]`)); err != nil {
+		t.Error(err)
+	}
+	if got := <-h.Received; got != fmt.Sprintf("too large: %d", messageBytes+1) {
+		t.Errorf("received %.40q", got)
+	}
+	if got := <-h.Received; got != "fits" {
+		t.Errorf("received %.40q", got)
+	}
+}
+
+// Requests that wait for those before them are bounded.
+func TestTooManyWait(t *testing.T) {
+	e := New(func() int64 { return messageBytes })
+	block := make(chan struct{})
+	s := e.session("1", func(c wire.Conn) wire.Handler {
+		h := wiretest.New(c)
+		h.Block = block
+		return h
+	})
+	results := make(chan error, maxPosts+1)
+	for range maxPosts + 1 {
+		go func() { results <- e.Send("1", []byte(`["x"]`)) }()
+	}
+	if err := <-results; !errors.Is(err, ErrTooMany) { // all others wait
+		t.Errorf("got %v", err)
+	}
+	s.expire() // nobody has the session; the handler is told, and lets go
+	for range maxPosts {
+		<-results
+	}
+}
+
+// A session that no request comes for ends, and says when its client was heard last.
+func TestAbandoned(t *testing.T) {
+	for _, kind := range []string{"streaming", "polling"} {
+		t.Run(kind, func(t *testing.T) {
+			p := serve(t)
+			p.e.patience = 10 * time.Millisecond
+			before := time.Now()
+			s := p.post(kind, "1", "")
+			h := <-p.handlers
+			if kind == "streaming" {
+				s.prelude()
+			}
+			s.want("o")
+			s.abort()
+			select {
+			case last := <-h.Ended:
+				if last.Before(before) || last.After(time.Now()) {
+					t.Errorf("last heard %v", last)
+				}
+			case <-time.After(wiretest.Patience):
+				t.Fatal("it goes on")
+			}
+			if err := p.e.Send("1", []byte(`["x"]`)); !errors.Is(err, ErrUnknown) {
+				t.Error(err)
+			}
+			again := p.post("polling", "1", "") // is another session
+			again.want("o")
+			<-p.handlers
+		})
+	}
+}
+
+// A second request takes the session from the first, which its client has given up.
+func TestOneResponseAtATime(t *testing.T) {
+	p := serve(t)
+	first := p.post("streaming", "1", "")
+	h := <-p.handlers
+	first.prelude()
+	first.want("o")
+	second := p.post("streaming", "1", "")
+	second.prelude()
+	first.ends()
+	h.Send("x")
+	second.want(`a["x"]`)
+	p.e.find("1").Close(4201, "y")
+	second.want(`c[4201,"y"]`)
+	<-h.Ended
+}
+
+func FuzzSend(f *testing.F) {
+	for _, s := range []string{`["a"]`, `[]`, `["{\"event\":\"x\"}"]`, `[1]`, `x`} {
+		f.Add([]byte(s))
+	}
+	e := New(func() int64 { return messageBytes })
+	f.Fuzz(func(t *testing.T, body []byte) {
+		s := e.session("1", func(c wire.Conn) wire.Handler { return &counter{} })
+		var want []string
+		valid := json.Unmarshal(body, &want) == nil
+		if err := e.Send("1", body); (err == nil) != valid {
+			t.Fatalf("%q: %v", body, err)
+		}
+		c := s.handler.(*counter)
+		if c.n != len(want) && valid {
+			t.Fatalf("%q: %d messages, want %d", body, c.n, len(want))
+		}
+		c.n = 0
+	})
+}
+
+// counter counts what it receives.
+type counter struct{ n int }
+
+func (c *counter) Receive([]byte, bool)                        { c.n++ }
+func (c *counter) TooLarge(int64)                              { c.n++ }
+func (c *counter) Pull(dst []byte, _ bool) ([]byte, wire.Next) { return dst, wire.Next{} }
+func (c *counter) Heartbeat()                                  {}
+func (c *counter) Closed(time.Time)                            {}
