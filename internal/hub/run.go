@@ -68,7 +68,7 @@ func (s *Session) busy() bool {
 
 // plain reports whether nothing is to be told of u but the messages of the tail, all of them, and to others too. Called with session.mu held.
 func (u *subscription) plain() bool {
-	return u.live.crowd.Load() > 1 && !u.gone && !u.active && !u.behind && u.reset == "" && len(u.buf) == 0 && (!u.presence || u.checked && u.seen == u.live.presence.Load()) &&
+	return u.live.crowd.Load() > 1 && !u.gone && !u.active && !u.behind && u.index >= u.first && u.reset == "" && len(u.buf) == 0 && (!u.presence || u.checked && u.seen == u.live.presence.Load()) &&
 		u.live.rule.Load().Deliver != DeliverLatest
 }
 

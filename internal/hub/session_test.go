@@ -336,6 +336,42 @@ func TestLatest(t *testing.T) {
 	}
 }
 
+// TestEphemeralIsNotResumed: who begins behind an ephemeral message does not get it, though it stands in the tail; who was there when it came does.
+func TestEphemeralIsNotResumed(t *testing.T) {
+	h := open(t)
+	there := connect(t, h, backend)
+	there.subscribe(t, "c", hub.From{})
+	typing := hub.Publication{Channels: []string{"c"}, Event: "typing", Ephemeral: true}
+	at := publish(t, h, hub.Publication{Channels: []string{"c"}, Event: "1"}, typing)[0].Position
+	publish(t, h, hub.Publication{Channels: []string{"c"}, Event: "2"}, typing)
+	for name, from := range map[string]hub.From{"after": {After: &at}, "last": {Last: 1}} {
+		c, d := connect(t, h, backend), connect(t, h, backend)
+		c.subscribe(t, "c", from)
+		d.subscribe(t, "c", from) // so that they can share a run
+		publish(t, h, typing)
+		for _, who := range []*client{c, d} {
+			var got []string
+			for _, e := range who.events(t, 2) {
+				got = append(got, e.Message.Event)
+			}
+			if fmt.Sprint(got) != "[2 typing]" {
+				t.Errorf("%s: got %v", name, got)
+			}
+		}
+		c.Close(0)
+		d.Close(0)
+	}
+	stored := 0
+	for _, e := range there.events(t, 6) {
+		if !e.Message.Ephemeral {
+			stored++
+		}
+	}
+	if stored != 2 {
+		t.Errorf("who was there got %d stored messages and %d ephemeral ones", stored, 6-stored)
+	}
+}
+
 func TestEphemeral(t *testing.T) {
 	h := open(t)
 	c := connect(t, h, backend)

@@ -36,6 +36,7 @@ type subscription struct {
 	buf      []*Message
 	gen      uint64 // of the tail, for index
 	index    uint64 // the tail's entry to take next
+	first    uint64 // the tail's first entry that has come since u began; of those before it ephemeral ones are not for u
 	behind   bool   // index means nothing: read on from the log at read
 
 	due     bool   // is in session.due
@@ -82,6 +83,9 @@ func (s *Session) place(u *subscription, from From) error {
 		return err
 	}
 	u.behind = true
+	l.mu.RLock()
+	u.gen, u.first = l.tail.gen, l.tail.next
+	l.mu.RUnlock()
 	switch {
 	case from.After != nil:
 		u.read = *from.After
@@ -198,7 +202,7 @@ func (u *subscription) fill(most int) (behind bool) {
 	defer l.mu.RUnlock()
 	t := &l.tail
 	if u.gen != t.gen {
-		u.behind, u.verified, u.gen = true, false, t.gen
+		u.behind, u.verified, u.gen, u.first = true, false, t.gen, 0
 	}
 	if u.behind || u.index < t.first {
 		n, ok := t.seek(u.read, u.verified)
@@ -215,7 +219,7 @@ func (u *subscription) fill(most int) (behind bool) {
 		return false
 	}
 	for ; u.index < t.next && len(u.buf) < most; u.index++ {
-		if m := t.at(u.index); !u.has(m) {
+		if m := t.at(u.index); !u.has(m) && (!m.Ephemeral || u.index >= u.first) {
 			u.take(m)
 		}
 	}
