@@ -20,8 +20,8 @@ type Limits struct {
 }
 
 const (
-	// patience is how long a handshake waits for its turn.
-	patience = 2 * time.Second
+	// Patience is how long a handshake waits for its turn, where its client can be told when to come back.
+	Patience = 2 * time.Second
 	// Clients that were refused come back after a time between these two.
 	soonest, latest = time.Second, 10 * time.Second
 	// refusedPatience is how long a connection that is refused has for its request.
@@ -64,12 +64,12 @@ func (g *Gate) SetLimits(l Limits) { g.limits.Store(&l) }
 // Open is how many connections are open, and how many may be.
 func (g *Gate) Open() (open, most int) { return int(g.open.Load()), g.limits.Load().Connections }
 
-// turn books a handshake and says how long it has to wait.
-func (g *Gate) turn() (time.Duration, bool) {
+// turn books a handshake and says how long it has to wait, if that is not more than most.
+func (g *Gate) turn(most time.Duration) (time.Duration, bool) {
 	n := g.limits.Load().Handshakes
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.handshakes.wait(time.Now(), time.Second/time.Duration(n), max(n/10, 1), patience)
+	return g.handshakes.wait(time.Now(), time.Second/time.Duration(n), max(n/10, 1), most)
 }
 
 // allowed counts a connection or session of an address.

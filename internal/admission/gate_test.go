@@ -32,7 +32,7 @@ func gate(l Limits) *Gate {
 
 func begin(g *Gate, from netip.Addr) (ok bool, w *httptest.ResponseRecorder) {
 	w = httptest.NewRecorder()
-	return g.Begin(w, httptest.NewRequest(http.MethodGet, "/", nil), from), w
+	return g.Begin(w, httptest.NewRequest(http.MethodGet, "/", nil), from, Patience), w
 }
 
 // TestHandshakesArePaced: a crowd gets in at the rate, in its turn; who would have to wait for long is refused at once, each told another time.
@@ -66,13 +66,39 @@ func TestHandshakesArePaced(t *testing.T) {
 			t.Errorf("%d are in at once, want a tenth of a second's", n)
 		}
 		all.Wait()
-		if took := time.Since(started); in.Load() != 210 || took != patience {
-			t.Errorf("%d were let in over %s, want 210 over %s", in.Load(), took, patience)
+		if took := time.Since(started); in.Load() != 210 || took != Patience {
+			t.Errorf("%d were let in over %s, want 210 over %s", in.Load(), took, Patience)
 		}
 		different := 0
 		afters.Range(func(any, any) bool { different++; return true })
 		if refused.Load() != 790 || different < 700 {
 			t.Errorf("%d were refused, with %d times to come back", refused.Load(), different)
+		}
+	})
+}
+
+// TestWhoWaitsLonger: a client that had better wait gets its turn later, and is not refused where another would be.
+func TestWhoWaitsLonger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const longer = 4 * Patience
+		g := gate(Limits{Handshakes: 100, PerAddress: 1, Burst: 1})
+		started := time.Now()
+		var in atomic.Int64
+		var all sync.WaitGroup
+		for range 1000 {
+			all.Go(func() {
+				if g.Begin(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil), netip.IPv6Loopback(), longer) {
+					in.Add(1)
+				}
+			})
+		}
+		synctest.Wait()
+		if ok, _ := begin(g, netip.IPv6Loopback()); ok {
+			t.Error("one that can come back waits in their crowd")
+		}
+		all.Wait()
+		if took := time.Since(started); in.Load() != 810 || took != longer {
+			t.Errorf("%d were let in over %s, want 810 over %s", in.Load(), took, longer)
 		}
 	})
 }
@@ -84,7 +110,7 @@ func TestWaitingForOneWhoHasGone(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
 		r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil)
-		if started := time.Now(); g.Begin(httptest.NewRecorder(), r, netip.IPv6Loopback()) || time.Since(started) != time.Millisecond {
+		if started := time.Now(); g.Begin(httptest.NewRecorder(), r, netip.IPv6Loopback(), Patience) || time.Since(started) != time.Millisecond {
 			t.Errorf("it waited for %s", time.Since(started))
 		}
 	})
@@ -268,7 +294,7 @@ func TestRefusedConnectionHasNoLongLife(t *testing.T) {
 func TestPacedConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := gate(Limits{Connections: 10, Handshakes: 1, PerAddress: 100, Burst: 100})
-		g.turn()
+		g.turn(Patience)
 		near, far := net.Pipe()
 		defer near.Close()
 		c := g.admit(far)
@@ -280,7 +306,7 @@ func TestPacedConnection(t *testing.T) {
 		}
 		started = time.Now()
 		r := httptest.NewRequestWithContext(g.ConnContext(t.Context(), c), http.MethodGet, "/", nil)
-		if !g.Begin(httptest.NewRecorder(), r, client) || time.Since(started) > 0 {
+		if !g.Begin(httptest.NewRecorder(), r, client, Patience) || time.Since(started) > 0 {
 			t.Errorf("its first session waits for %s", time.Since(started))
 		}
 	})

@@ -18,8 +18,9 @@ func (g *Gate) Handler(next http.Handler) http.Handler {
 	})
 }
 
-// Begin lets a request that begins a session wait for its turn, or answers it with a refusal; then it returns false. The client is at an address.
-func (g *Gate) Begin(w http.ResponseWriter, r *http.Request, client netip.Addr) bool {
+// Begin lets a request that begins a session wait for its turn, or answers it with a refusal if that would take more than most; then it returns false. The client is
+// at an address.
+func (g *Gate) Begin(w http.ResponseWriter, r *http.Request, client netip.Addr, most time.Duration) bool {
 	c, _ := r.Context().Value(connKey{}).(*conn)
 	// A connection of the client's own has been counted already.
 	own := c != nil && addressOf(c.Conn) == client
@@ -30,7 +31,7 @@ func (g *Gate) Begin(w http.ResponseWriter, r *http.Request, client netip.Addr) 
 	if c != nil && c.paid.CompareAndSwap(true, false) {
 		return true
 	}
-	wait, ok := g.turn()
+	wait, ok := g.turn(most)
 	if !ok {
 		g.refuse(w, r, g.limits.Load().busy())
 		return false

@@ -81,7 +81,7 @@ var errBusy = errors.New("too many handshakes wait")
 // Read implements net.Conn. The first one waits for the connection's turn.
 func (c *conn) Read(b []byte) (int, error) {
 	if c.paced.CompareAndSwap(true, false) {
-		wait, ok := c.g.turn()
+		wait, ok := c.g.turn(Patience)
 		if !ok {
 			return 0, errBusy
 		}

@@ -77,10 +77,10 @@ func turnAway(w http.ResponseWriter, r *http.Request, why *hub.Error, after time
 	problem.WriteStatus(w, r, problem.Status(why.Code), why, nil)
 }
 
-// beginning has requests that begin a session wait for their turn.
-func (s *Server) beginning(next http.HandlerFunc) http.HandlerFunc {
+// beginning has requests that begin a session wait for their turn, if it comes in time.
+func (s *Server) beginning(most time.Duration, next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if s.gate.Begin(w, r, clientOf(r).Address) {
+		if s.gate.Begin(w, r, clientOf(r).Address, most) {
 			next(w, r)
 		}
 	}

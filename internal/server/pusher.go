@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"sync/atomic"
+	"time"
 
 	"github.com/snoserver/sno/internal/config"
 	"github.com/snoserver/sno/internal/hub"
@@ -19,6 +20,10 @@ const (
 	pusherTimeout  = 4201
 )
 
+// pusherPatience is how long the handshake of a client made for Pusher waits for its turn. Such a client takes a refusal for a broken connection and is back after a
+// second, as all others are then: a refused crowd does not become smaller.
+const pusherPatience = 8 * time.Second
+
 // pusherDoor is where clients and libraries made for Pusher come in.
 type pusherDoor struct {
 	s         *Server
@@ -30,7 +35,7 @@ type pusherDoor struct {
 func (s *Server) newPusherDoor() *pusherDoor {
 	d := &pusherDoor{s: s, protocol: &pusher.Protocol{Hub: s.hub, Signatures: s.auth, Logger: s.log}}
 	d.reload()
-	d.xhr = xhr.New(d.protocol.FrameBytes)
+	d.xhr = xhr.New(xhr.Options{MessageBytes: d.protocol.FrameBytes, TimeoutCode: pusherTimeout})
 	return d
 }
 
@@ -77,7 +82,7 @@ const (
 )
 
 func (d *pusherDoor) routes(mux *http.ServeMux) {
-	mux.HandleFunc("GET "+pusherSocket, d.s.beginning(d.serveWebSocket))
+	mux.HandleFunc("GET "+pusherSocket, d.s.beginning(pusherPatience, d.serveWebSocket))
 	mux.Handle("/apps/", d.protocol.API())
 	t := d.s.transports
 	t.route(mux, pusherStreaming, t.answer(d.receive("xhr_streaming")), "POST")
@@ -93,8 +98,10 @@ func xhrSession(r *http.Request) string {
 // receive answers what a client without WebSocket asks for what there is. Only what begins a session waits for its turn.
 func (d *pusherDoor) receive(transport string) func(http.ResponseWriter, *http.Request) error {
 	return func(w http.ResponseWriter, r *http.Request) error {
+		d.s.conns.Add(1)
+		defer d.s.conns.Done()
 		key := xhrSession(r)
-		if !d.xhr.Has(key) && !d.s.gate.Begin(w, r, clientOf(r).Address) {
+		if !d.xhr.Has(key) && !d.s.gate.Begin(w, r, clientOf(r).Address, pusherPatience) {
 			return nil
 		}
 		o := pusher.Opening{Key: r.PathValue("key"), Version: r.URL.Query().Get("protocol"), Transport: transport, Address: d.s.address(r)}

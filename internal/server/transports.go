@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/snoserver/sno/internal/admission"
 	"github.com/snoserver/sno/internal/api"
 	"github.com/snoserver/sno/internal/body"
 	"github.com/snoserver/sno/internal/hub"
@@ -65,9 +66,9 @@ const sendPath = "/v1/send"
 
 // routes adds the paths of the transports.
 func (t *transports) routes(mux *http.ServeMux) {
-	t.route(mux, "/v1/ws", t.s.beginning(t.serveWebSocket), "GET")
-	t.route(mux, "/v1/stream", t.s.beginning(t.answer(t.serveStream)), "GET", "POST")
-	t.route(mux, "/v1/sse", t.s.beginning(t.answer(t.serveEvents)), "GET", "POST")
+	t.route(mux, "/v1/ws", t.s.beginning(admission.Patience, t.serveWebSocket), "GET")
+	t.route(mux, "/v1/stream", t.s.beginning(admission.Patience, t.answer(t.serveStream)), "GET", "POST")
+	t.route(mux, "/v1/sse", t.s.beginning(admission.Patience, t.answer(t.serveEvents)), "GET", "POST")
 	t.route(mux, "/v1/poll", t.answer(t.servePoll), "GET", "POST")
 	t.route(mux, sendPath, t.answer(t.serveSend), "POST")
 }

@@ -78,6 +78,7 @@ const (
 	FormFrame    Form = iota // a WebSocket frame
 	FormDeflated             // the same, compressed
 	FormChunk                // a chunk of an HTTP/1.1 body
+	FormStrings              // JSON strings with commas between
 	forms        = iota
 )
 

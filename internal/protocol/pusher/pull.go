@@ -30,7 +30,11 @@ func (h *Handler) Pull(dst []byte, wait bool) ([]byte, wire.Next) {
 		return h.ending(dst)
 	case !wait && !h.pulling.positions.Load():
 		if run, more := s.PullRun(); run != nil {
-			return dst, wire.Next{Shared: run.Encoded(hub.FormatPusher, encodeRun).(*wire.Payload), More: more}
+			p := run.Encoded(hub.FormatPusher, encodeRun).(*wire.Payload)
+			if len(p.Ends) == 0 { // nothing in it is for these clients
+				return dst, wire.Next{More: more}
+			}
+			return dst, wire.Next{Shared: p, More: more}
 		}
 	}
 	buf := eventBuffers.Get().(*[]hub.Event)

@@ -2,6 +2,7 @@
 package wiretest
 
 import (
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -65,8 +66,8 @@ func (h *Handler) Receive(msg []byte, _ bool) {
 	h.Received <- string(msg)
 }
 
-// TooLarge implements wire.Handler.
-func (h *Handler) TooLarge(int64) {}
+// TooLarge implements wire.Handler: it is received as a text that says so.
+func (h *Handler) TooLarge(size int64) { h.Received <- fmt.Sprintf("too large: %d", size) }
 
 // Pull implements wire.Handler.
 func (h *Handler) Pull(dst []byte, _ bool) ([]byte, wire.Next) {

@@ -3,7 +3,6 @@ package xhr
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"net/http"
 	"strconv"
 	"sync"
@@ -58,7 +57,7 @@ func (p *response) run(ctx context.Context) {
 	defer watch.Stop()
 	if !p.greeted {
 		p.greeted = true
-		if !p.write("o\n") {
+		if !p.write([]byte("o\n")) {
 			return
 		}
 	}
@@ -67,13 +66,13 @@ func (p *response) run(ctx context.Context) {
 		case !p.flush(ctx), !p.streaming && p.written > 0:
 			return
 		case p.streaming && p.written > enough:
-			<-ctx.Done() // the client asks for the next
+			p.rest(ctx)
 			return
 		}
 		select {
 		case <-p.waking:
 		case <-beats:
-			if !p.write("h\n") || !p.streaming {
+			if !p.write([]byte("h\n")) || !p.streaming {
 				return
 			}
 		case <-ctx.Done():
@@ -89,19 +88,45 @@ func (p *response) begin() {
 	h.Set("X-Accel-Buffering", "no")
 	h.Set("X-Content-Type-Options", "nosniff")
 	if p.streaming {
-		p.write(string(bytes.Repeat([]byte{'h'}, preludeBytes)) + "\n")
+		p.write(append(bytes.Repeat([]byte{'h'}, preludeBytes), '\n'))
 	}
 }
 
-// check gives a response up whose bytes wait for a peer that is not there any more.
-func (p *response) check(time.Time) bool {
-	last, lost := liveness.Lost(liveness.Conn(p.r.Context()))
-	if lost {
-		p.lost.Store(last.UnixNano())
-		p.cancel()
-		_ = p.out.SetWriteDeadline(time.Now())
+// rest waits until the client, which reads nothing more here, asks for the next response. It may be told of the end.
+func (p *response) rest(ctx context.Context) {
+	for {
+		select {
+		case <-p.waking: // the next response looks for what there is without being woken
+			if c := p.isClosing(); c != nil {
+				p.last(c.code, c.reason)
+				return
+			}
+		case <-ctx.Done():
+			return
+		}
 	}
-	return !lost
+}
+
+// abort ends a write that may be under way, and with it the response.
+func (p *response) abort() {
+	p.cancel()
+	_ = p.out.SetWriteDeadline(time.Now()) // real connections can
+}
+
+// check gives a response up whose bytes wait for a peer that is not there any more, and ends the session of a client that has not answered. What waits for a slow
+// one has not been read, so that it could not.
+func (p *response) check(asked time.Time) bool {
+	nc := liveness.Conn(p.r.Context())
+	if last, lost := liveness.Lost(nc); lost {
+		p.lost.Store(last.UnixNano())
+		p.abort()
+		return false
+	}
+	if p.streaming && !p.heardSince(asked) && !liveness.Draining(nc) {
+		p.Close(p.e.o.TimeoutCode, "the client has not answered")
+		return false
+	}
+	return true
 }
 
 // flush writes what can be pulled. It reports whether the response goes on.
@@ -109,17 +134,14 @@ func (p *response) flush(ctx context.Context) bool {
 	if c := p.isClosing(); c != nil {
 		return p.last(c.code, c.reason)
 	}
-	buf := buffers.Get().(*[]byte)
-	defer func() {
-		if cap(*buf) <= keptBuffer {
-			buffers.Put(buf)
-		}
-	}()
+	pulled, line := buffers.Get().(*[]byte), buffers.Get().(*[]byte)
+	defer giveBack(pulled)
+	defer giveBack(line)
 	for ctx.Err() == nil && p.written <= enough {
-		out, next := p.handler.Pull((*buf)[:0], true)
-		*buf = out
-		messages := split(out, next.Shared)
-		if len(messages) > 0 && !p.write(frame(messages)) {
+		out, next := p.handler.Pull((*pulled)[:0], true)
+		*pulled = out
+		*line = appendLine((*line)[:0], out, next.Shared)
+		if len(*line) > 0 && !p.write(*line) {
 			return false
 		}
 		if next.End != 0 {
@@ -132,55 +154,22 @@ func (p *response) flush(ctx context.Context) bool {
 	return true
 }
 
+func giveBack(buf *[]byte) {
+	if cap(*buf) <= keptBuffer {
+		buffers.Put(buf)
+	}
+}
+
 // last says that the session ends, and ends it.
 func (p *response) last(code int, reason string) bool {
-	p.write("c[" + strconv.Itoa(code) + "," + quoted(reason) + "]\n")
+	line := strconv.AppendInt([]byte("c["), int64(code), 10)
+	p.write(append(appendString(append(line, ','), []byte(reason)), "]\n"...))
 	p.end()
 	return false
 }
 
-// split is what one Pull has given: a message, or several.
-func split(out []byte, shared *wire.Payload) [][]byte {
-	switch {
-	case shared == nil && len(out) == 0:
-		return nil
-	case shared == nil:
-		return [][]byte{out}
-	case shared.Ends == nil:
-		return [][]byte{shared.Bytes}
-	}
-	messages := make([][]byte, len(shared.Ends))
-	start := 0
-	for i, end := range shared.Ends {
-		messages[i] = shared.Bytes[start:end]
-		start = end
-	}
-	return messages
-}
-
-// frame is a line of messages.
-func frame(messages [][]byte) string {
-	line := []byte("a[")
-	for i, m := range messages {
-		if i > 0 {
-			line = append(line, ',')
-		}
-		line = append(line, quoted(string(m))...)
-	}
-	return string(append(line, "]\n"...))
-}
-
-// quoted is a JSON string.
-func quoted(s string) string {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	_ = e.Encode(s) // a string can be
-	return string(bytes.TrimSuffix(b.Bytes(), []byte{'\n'}))
-}
-
-func (p *response) write(line string) bool {
-	if _, err := p.w.Write([]byte(line)); err != nil {
+func (p *response) write(line []byte) bool {
+	if _, err := p.w.Write(line); err != nil {
 		return false
 	}
 	p.written += characters(line)
@@ -188,10 +177,10 @@ func (p *response) write(line string) bool {
 }
 
 // characters is how long a string is in JavaScript: in units of UTF-16.
-func characters(s string) int {
-	n := utf8.RuneCountInString(s)
-	for _, r := range s {
-		if r > 0xffff {
+func characters(s []byte) int {
+	n := utf8.RuneCount(s)
+	for _, b := range s {
+		if b >= 0xf0 { // begins one of two units
 			n++
 		}
 	}

@@ -16,11 +16,12 @@ type session struct {
 	handler wire.Handler
 	made    chan struct{} // closed when there is a handler
 	waking  chan struct{}
-	writing chan struct{} // holds something while a response pulls
-	greeted bool          // the writer's: the client knows that the session has begun
+	greeted bool // the writer's: the client knows that the session has begun
 
-	receiving sync.Mutex
-	posts     atomic.Int32
+	// Each holds something while it is taken. Who waits for a channel gets it in turn, as nobody does who waits for a sync.Mutex.
+	writing   chan struct{} // by the response that pulls
+	receiving chan struct{} // by the request whose messages are handed over
+	posts     atomic.Int32  // requests that wait for receiving, or have it
 
 	mu      sync.Mutex
 	has     *response   // nil: none
@@ -70,7 +71,7 @@ func (s *session) attach(p *response) bool {
 		return false
 	}
 	if s.has != nil {
-		s.has.cancel()
+		s.has.abort()
 	}
 	if s.idle != nil {
 		s.idle.Stop()
@@ -82,26 +83,28 @@ func (s *session) attach(p *response) bool {
 // detach leaves the session without a response, unless it has another one already.
 func (s *session) detach(p *response) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.has != p || s.over {
-		return
+	alone := s.has == p && !s.over
+	if alone {
+		s.has, s.heard = nil, time.Now()
+		if at := p.lost.Load(); at != 0 {
+			s.heard = time.Unix(0, at)
+		}
+		s.idle = time.AfterFunc(s.e.patience, s.expire)
 	}
-	s.has, s.heard = nil, time.Now()
-	if at := p.lost.Load(); at != 0 {
-		s.heard = time.Unix(0, at)
+	s.mu.Unlock()
+	if alone && s.e.isClosed() {
+		s.expire()
 	}
-	s.idle = time.AfterFunc(s.e.patience, s.expire)
 }
 
 // expire ends a session that no request has come for.
 func (s *session) expire() {
 	s.mu.Lock()
 	waits := s.has == nil && !s.over
-	heard := s.heard
 	s.over = s.over || waits
 	s.mu.Unlock()
 	if waits {
-		s.finish(heard)
+		s.finish()
 	}
 }
 
@@ -112,21 +115,32 @@ func (s *session) end() {
 	s.over = true
 	s.mu.Unlock()
 	if !over {
-		s.finish(time.Now())
+		s.finish()
 	}
 }
 
-func (s *session) finish(heard time.Time) {
+func (s *session) finish() {
 	s.e.mu.Lock()
 	delete(s.e.sessions, s.key)
 	s.e.mu.Unlock()
+	s.mu.Lock()
+	heard := s.heard
+	s.mu.Unlock()
 	s.handler.Closed(heard)
 }
 
-func (s *session) isOver() bool {
+// hear takes note of a sign of life. It returns false if the session is over.
+func (s *session) hear() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.over
+	s.heard = time.Now()
+	return !s.over
+}
+
+func (s *session) heardSince(t time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.heard.Before(t)
 }
 
 // receive hands over messages, behind those that came before.
@@ -136,13 +150,16 @@ func (s *session) receive(messages []string) error {
 		return ErrTooMany
 	}
 	defer s.posts.Add(-1)
-	s.receiving.Lock()
-	defer s.receiving.Unlock()
+	if !s.hear() {
+		return ErrUnknown
+	}
+	s.receiving <- struct{}{}
+	defer func() { <-s.receiving }()
 	for _, m := range messages {
 		switch {
-		case s.isOver():
+		case !s.hear():
 			return ErrUnknown
-		case int64(len(m)) > s.e.MessageBytes():
+		case int64(len(m)) > s.e.o.MessageBytes():
 			s.handler.TooLarge(int64(len(m)))
 		default:
 			s.handler.Receive([]byte(m), false)

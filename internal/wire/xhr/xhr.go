@@ -3,8 +3,10 @@
 // requests of its own. So a session outlives its requests.
 //
 //   - A session has one response at a time. A new request ends the one before.
+//   - What a client says is handed over in the order in which the requests come, one at a time.
 //   - A client reads a response of streaming up to a length, and then asks for the next without a word. So nothing is written behind that length: it would be lost.
 //   - Between two responses messages wait where they are pulled from, not here. A session that no request comes for in time is over.
+//   - A client answers a sign of life of a response that lasts. One that does not, and that the network says nothing of either, is not there any more.
 //   - A session costs a goroutine only while it has a response.
 //
 // A response is lines: "o" the session begins, "a[…]" messages, each a JSON string, "h" a sign of life, "c[code,reason]" it ends.
@@ -37,19 +39,38 @@ var (
 	ErrTooMany   = errors.New("too many requests of this session wait for those before them")
 )
 
-// Endpoint has the sessions of one server.
-type Endpoint struct {
+// Options of an Endpoint.
+type Options struct {
 	// MessageBytes is the largest message that is handed over.
 	MessageBytes func() int64
+	// TimeoutCode ends the session of a client that does not answer.
+	TimeoutCode int
+}
 
-	patience time.Duration // default patience
+// Endpoint has the sessions of one server.
+type Endpoint struct {
+	o        Options
+	patience time.Duration // the constant, but for tests
+
 	mu       sync.Mutex
-	sessions map[string]*session
+	sessions map[string]*session // nil: closed
 }
 
 // New makes an Endpoint.
-func New(messageBytes func() int64) *Endpoint {
-	return &Endpoint{MessageBytes: messageBytes, patience: patience, sessions: map[string]*session{}}
+func New(o Options) *Endpoint {
+	return &Endpoint{o: o, patience: patience, sessions: map[string]*session{}}
+}
+
+// Close ends the sessions that have no response, and each other with its response. None begins any more.
+func (e *Endpoint) Close() {
+	e.mu.Lock()
+	left := e.sessions
+	e.sessions = nil
+	e.mu.Unlock()
+	for _, s := range left {
+		<-s.made
+		s.expire()
+	}
 }
 
 // Has says whether there is a session of that key. A request for one that is not there begins it.
@@ -61,7 +82,7 @@ func (e *Endpoint) find(key string) *session {
 	return e.sessions[key]
 }
 
-// Serve answers a request for what the server has to say to a session, which begins with the first. It returns false, and has written nothing, if there are too many.
+// Serve answers a request for what the server has to say to a session, which begins with the first. It returns false, and has written nothing, if no session can begin.
 func (e *Endpoint) Serve(w http.ResponseWriter, r *http.Request, key string, streaming bool, open func(wire.Conn) wire.Handler) bool {
 	s := e.session(key, open)
 	if s == nil {
@@ -70,20 +91,30 @@ func (e *Endpoint) Serve(w http.ResponseWriter, r *http.Request, key string, str
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	p := &response{session: s, w: w, r: r, out: http.NewResponseController(w), streaming: streaming, cancel: cancel}
-	if s.attach(p) {
-		p.run(ctx)
-		s.detach(p)
+	if !s.attach(p) {
+		p.begin() // it has just ended: the client hears of it by an empty answer
+		return true
 	}
+	p.run(ctx)
+	s.detach(p)
 	return true
+}
+
+func (e *Endpoint) isClosed() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.sessions == nil
 }
 
 // session is the one of a key, which is made if it is not there.
 func (e *Endpoint) session(key string, open func(wire.Conn) wire.Handler) *session {
 	e.mu.Lock()
 	s := e.sessions[key]
-	fresh := s == nil && len(e.sessions) < maxSessions
+	fresh := s == nil && e.sessions != nil && len(e.sessions) < maxSessions
 	if fresh {
-		s = &session{e: e, key: key, waking: make(chan struct{}, 1), writing: make(chan struct{}, 1), made: make(chan struct{}), heard: time.Now()}
+		s = &session{
+			e: e, key: key, waking: make(chan struct{}, 1), writing: make(chan struct{}, 1), receiving: make(chan struct{}, 1), made: make(chan struct{}), heard: time.Now(),
+		}
 		e.sessions[key] = s
 	}
 	e.mu.Unlock()
@@ -97,7 +128,7 @@ func (e *Endpoint) session(key string, open func(wire.Conn) wire.Handler) *sessi
 	return s
 }
 
-// Send hands over what a client says: the body is a JSON array of messages, each a string. None of them is a sign of life.
+// Send hands over what a client says: the body is a JSON array of messages, each a string. An empty one is a sign of life, as all are.
 func (e *Endpoint) Send(key string, body []byte) error {
 	s := e.find(key)
 	if s == nil {

@@ -10,8 +10,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"go.uber.org/goleak"
 
@@ -22,7 +26,14 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const messageBytes = 1000
+const (
+	messageBytes = 1000
+	timeoutCode  = 4201
+)
+
+func newEndpoint() *Endpoint {
+	return New(Options{MessageBytes: func() int64 { return messageBytes }, TimeoutCode: timeoutCode})
+}
 
 // place is an endpoint behind a server, and the handlers of its sessions.
 type place struct {
@@ -34,7 +45,7 @@ type place struct {
 
 func serve(t *testing.T) *place {
 	t.Helper()
-	p := &place{t: t, e: New(func() int64 { return messageBytes }), handlers: make(chan *wiretest.Handler, 10)}
+	p := &place{t: t, e: newEndpoint(), handlers: make(chan *wiretest.Handler, 10)}
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		key, kind := r.URL.Query().Get("session"), r.URL.Path
 		if kind == "/send" {
@@ -142,7 +153,7 @@ func TestStreaming(t *testing.T) {
 	s.prelude()
 	s.want("o")
 	h.Send("one \"quoted\"\n<&>\u2028")
-	s.want(`a["one \"quoted\"\n<&>\u2028"]`)
+	s.want(`a["one \"quoted\"\u000a<&>` + "\u2028" + `"]`)
 	p.post("send", "1", `["a","b"]`).ends()
 	for _, want := range []string{"a", "b"} {
 		if got := <-h.Received; got != want {
@@ -178,7 +189,7 @@ func TestStreamingGoesOnInTheNextResponse(t *testing.T) {
 			for read <= enough {
 				some := s.messages(1)
 				for _, m := range some {
-					read += characters(`a["` + m + `"]` + "\n")
+					read += len(utf16.Encode([]rune(`a["` + m + `"]` + "\n")))
 				}
 				got = append(got, some...)
 				lines++
@@ -191,7 +202,7 @@ func TestStreamingGoesOnInTheNextResponse(t *testing.T) {
 				read := preludeBytes + 1
 				for read <= enough && len(got) < n+1 {
 					m := next.messages(1)
-					read += characters(`a["` + m[0] + `"]` + "\n")
+					read += len(utf16.Encode([]rune(`a["` + m[0] + `"]` + "\n")))
 					got = append(got, m...)
 				}
 				next.abort()
@@ -235,11 +246,11 @@ func TestSeveralMessages(t *testing.T) {
 		{Bytes: []byte("abc"), Ends: []int{1, 3}}:  `a["a","bc"]` + "\n",
 		{Bytes: []byte("a"), Ends: []int{0, 0, 1}}: `a["","","a"]` + "\n",
 	} {
-		if got := frame(split(nil, payload)); got != want {
+		if got := string(appendLine(nil, nil, payload)); got != want {
 			t.Errorf("%q, %v: %s, want %s", payload.Bytes, payload.Ends, got, want)
 		}
 	}
-	if got := split(nil, nil); got != nil {
+	if got := appendLine(nil, nil, nil); got != nil {
 		t.Errorf("nothing is %q", got)
 	}
 }
@@ -274,7 +285,7 @@ func TestSend(t *testing.T) {
 
 // Requests that wait for those before them are bounded.
 func TestTooManyWait(t *testing.T) {
-	e := New(func() int64 { return messageBytes })
+	e := newEndpoint()
 	block := make(chan struct{})
 	s := e.session("1", func(c wire.Conn) wire.Handler {
 		h := wiretest.New(c)
@@ -335,7 +346,9 @@ func TestOneResponseAtATime(t *testing.T) {
 	first.want("o")
 	second := p.post("streaming", "1", "")
 	second.prelude()
-	first.ends()
+	if rest, _ := io.ReadAll(first.lines); len(rest) > 0 { // it is cut off
+		t.Errorf("the first response goes on with %q", rest)
+	}
 	h.Send("x")
 	second.want(`a["x"]`)
 	p.e.find("1").Close(4201, "y")
@@ -347,7 +360,7 @@ func FuzzSend(f *testing.F) {
 	for _, s := range []string{`["a"]`, `[]`, `["{\"event\":\"x\"}"]`, `[1]`, `x`} {
 		f.Add([]byte(s))
 	}
-	e := New(func() int64 { return messageBytes })
+	e := newEndpoint()
 	f.Fuzz(func(t *testing.T, body []byte) {
 		s := e.session("1", func(c wire.Conn) wire.Handler { return &counter{} })
 		var want []string
@@ -371,3 +384,102 @@ func (c *counter) TooLarge(int64)                              { c.n++ }
 func (c *counter) Pull(dst []byte, _ bool) ([]byte, wire.Next) { return dst, wire.Next{} }
 func (c *counter) Heartbeat()                                  {}
 func (c *counter) Closed(time.Time)                            {}
+
+// What waits for the request before it is handed over in the order in which it has come.
+func TestSendInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEndpoint()
+		block := make(chan struct{})
+		var h *wiretest.Handler
+		e.session("1", func(c wire.Conn) wire.Handler {
+			h = wiretest.New(c)
+			h.Block = block
+			return h
+		})
+		var sending sync.WaitGroup
+		for n := range 20 {
+			sending.Go(func() {
+				if err := e.Send("1", fmt.Appendf(nil, `["%d"]`, n)); err != nil {
+					t.Error(err)
+				}
+			})
+			synctest.Wait()
+		}
+		close(block)
+		sending.Wait()
+		for n := range 20 {
+			if got := <-h.Received; got != fmt.Sprint(n) {
+				t.Fatalf("message %d is %s", n, got)
+			}
+		}
+		e.Close()
+	})
+}
+
+// A client of streaming answers a sign of life. One that does not is told that its session ends, and its last sign of life was before that.
+func TestSilence(t *testing.T) {
+	p := serve(t)
+	s := p.post("streaming", "1", "")
+	h := <-p.handlers
+	s.prelude()
+	s.want("o")
+	session := p.e.find("1")
+	session.mu.Lock()
+	response, began := session.has, session.heard
+	session.mu.Unlock()
+	asked := time.Now()
+	if err := p.e.Send("1", []byte("[]")); err != nil {
+		t.Fatal(err)
+	}
+	if !response.check(asked) {
+		t.Fatal("it has answered, and is given up")
+	}
+	if response.check(time.Now()) {
+		t.Fatal("it has not answered, and goes on")
+	}
+	s.want(fmt.Sprintf(`c[%d,"the client has not answered"]`, timeoutCode))
+	s.ends()
+	if last := wiretest.Wait(t, "end", h.Ended); last.Before(began) || last.After(time.Now()) {
+		t.Errorf("last heard %v", last)
+	}
+}
+
+// When the endpoint closes, so does every session: those without a response at once, the others with it. None begins.
+func TestClose(t *testing.T) {
+	p := serve(t)
+	polled := p.post("polling", "1", "")
+	idle := <-p.handlers
+	polled.want("o")
+	polled.ends()
+	s := p.post("streaming", "2", "")
+	busy := <-p.handlers
+	s.prelude()
+	s.want("o")
+	p.e.Close()
+	wiretest.Wait(t, "end", idle.Ended)
+	s.abort()
+	wiretest.Wait(t, "end", busy.Ended)
+	if p.e.Serve(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", nil), "3", false, nil) {
+		t.Error("a session begins")
+	}
+}
+
+// FuzzStrings: any text is a JSON string that says the same, on one line, and its length is that of JavaScript.
+func FuzzStrings(f *testing.F) {
+	for _, s := range []string{"", "plain", "\"\\\n\x00\x1f\x7f", "é€😀\u2028"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if !utf8.ValidString(s) {
+			return
+		}
+		var got string
+		line := appendString(nil, []byte(s))
+		if err := json.Unmarshal(line, &got); err != nil || got != s || strings.ContainsAny(string(line), "\r\n") {
+			t.Fatalf("%q becomes %s, %v", s, line, err)
+		}
+		if got, want := characters(line), len(utf16.Encode([]rune(string(line)))); got != want {
+			t.Fatalf("%s has %d characters, want %d", line, got, want)
+		}
+	})
+}
