@@ -20,7 +20,8 @@ type table struct {
 
 type ownedKey struct {
 	Key
-	app *App
+	app         *App
+	now, before *macs // of Secret and Previous
 }
 
 // newTable checks apps. Key sets of the table before are kept: a reload must not forget keys that cannot be fetched just now.
@@ -56,7 +57,7 @@ func (t *table) add(app *App) error {
 		if first, twice := t.keys[key.ID]; twice {
 			return fmt.Errorf("app %q: key id %q is used already, in app %q; key ids are unique over all apps", app.ID, key.ID, first.app.ID)
 		}
-		t.keys[key.ID] = ownedKey{key, app}
+		t.keys[key.ID] = ownedKey{key, app, newMACs(key.Secret), newMACs(key.Previous)}
 	}
 	return nil
 }

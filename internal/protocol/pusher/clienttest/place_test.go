@@ -122,8 +122,8 @@ func programs(t *testing.T) (dir string) {
 	return dir
 }
 
-// node is a program in testdata, with what it has to know of a server in its environment.
-func (p place) node(t *testing.T, arguments ...string) *exec.Cmd {
+// needsPackages skips a test where the packages of npm are not installed.
+func needsPackages(t *testing.T) {
 	t.Helper()
 	if _, err := os.Stat("testdata/node_modules/installed-lock.json"); err != nil {
 		if os.Getenv("CI") != "" {
@@ -131,6 +131,12 @@ func (p place) node(t *testing.T, arguments ...string) *exec.Cmd {
 		}
 		t.Skip("the npm packages are not installed: sh .ci/deps")
 	}
+}
+
+// node is a program in testdata, with what it has to know of a server in its environment.
+func (p place) node(t *testing.T, arguments ...string) *exec.Cmd {
+	t.Helper()
+	needsPackages(t)
 	about, err := json.Marshal(p)
 	if err != nil {
 		t.Fatal(err)
