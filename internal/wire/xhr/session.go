@@ -89,7 +89,11 @@ func (s *session) detach(p *response) {
 		if at := p.lost.Load(); at != 0 {
 			s.heard = time.Unix(0, at)
 		}
-		s.idle = time.AfterFunc(s.e.patience, s.expire)
+		wait := s.e.patience
+		if !p.streaming { // else its client has given it up, and has it all
+			wait += time.Duration(p.written) * time.Second / slowest
+		}
+		s.idle = time.AfterFunc(wait, s.expire)
 	}
 	s.mu.Unlock()
 	if alone && s.e.isClosed() {

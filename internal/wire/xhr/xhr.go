@@ -24,8 +24,10 @@ import (
 )
 
 const (
-	// patience is how long a session stays without a response.
+	// patience is how long a session stays without a response, once its client has the last one.
 	patience = 5 * time.Second
+	// slowest is how many characters a second a client gets at least: until it has the answer to a poll it can't ask for the next. A proxy may have it long before.
+	slowest = 16 << 10
 	// maxPosts is how many requests of one session may wait for those before them: a browser sends all that a page has to say at once.
 	maxPosts = 256
 	// maxSessions bounds sessions; what a socket costs does not, between two polls.

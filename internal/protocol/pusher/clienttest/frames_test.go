@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -307,21 +309,63 @@ func TestRefusedConnections(t *testing.T) {
 	}
 }
 
-// A server that ends closes its connections with the code for "come back at once", at times of its own choice, and what was stored before has been sent.
+// A server that ends closes its connections with the code for "come back at once", spread over the time it has, and what was stored before has been sent.
 func TestDrain(t *testing.T) {
-	p := serve(t, func(c *config.Config) { c.Drain = config.Duration(500 * time.Millisecond) })
+	const window = time.Second
+	p := serve(t, func(c *config.Config) { c.Drain = config.Duration(window) })
 	var all []*raw
-	for range 5 {
+	for range 20 {
 		c := connectRaw(t, p)
 		c.send(`{"event":"pusher:subscribe","data":{"channel":"c"}}`)
 		c.next()
 		all = append(all, c)
 	}
 	p.publish(t, "c", `{"event":"last","data":1}`)
-	p.stop()
-	for _, c := range all {
+	began := time.Now()
+	ended := make([]time.Duration, len(all))
+	var waiting sync.WaitGroup
+	for i, c := range all {
 		c.want(`{"event":"last","channel":"c","data":"1"}`)
-		c.ends(4200)
+		waiting.Go(func() {
+			c.ends(4200)
+			ended[i] = time.Since(began)
+		})
+	}
+	p.stop()
+	waiting.Wait()
+	slices.Sort(ended)
+	if spread := ended[len(ended)-1] - ended[0]; spread < window/4 {
+		t.Errorf("they end within %s of each other; the server had %s", spread, window)
+	}
+}
+
+// A crowd that comes at once gets in, in its turn: a client that is refused would be back after a second, with all others.
+func TestCrowdWaits(t *testing.T) {
+	const crowd, rate = 120, 40 // the last is let in after nearly three seconds, which others do not wait
+	p := serve(t, func(c *config.Config) { c.Limits.Handshakes = rate })
+	began := time.Now()
+	var coming sync.WaitGroup
+	for n := range crowd {
+		coming.Go(func() {
+			if n%3 == 0 {
+				l := dialXHR(p, "xhr_streaming")
+				defer l.Close()
+				if first, err := l.next(t.Context()); err != nil || !established.MatchString(first) {
+					t.Errorf("%s, %v", first, err)
+				}
+				return
+			}
+			l, err := dialSocket(p)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			l.Close()
+		})
+	}
+	coming.Wait()
+	if took := time.Since(began); took < 2*time.Second {
+		t.Errorf("it took %s: nobody has waited", took)
 	}
 }
 
