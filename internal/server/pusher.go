@@ -35,7 +35,7 @@ type pusherDoor struct {
 func (s *Server) newPusherDoor() *pusherDoor {
 	d := &pusherDoor{s: s, protocol: &pusher.Protocol{Hub: s.hub, Signatures: s.auth, Logger: s.log}}
 	d.reload()
-	d.xhr = xhr.New(xhr.Options{MessageBytes: d.protocol.FrameBytes, TimeoutCode: pusherTimeout})
+	d.xhr = xhr.New(xhr.Options{MessageBytes: d.protocol.FrameBytes, AgainCode: pusherTimeout})
 	return d
 }
 
@@ -95,6 +95,15 @@ func xhrSession(r *http.Request) string {
 	return r.PathValue("key") + "/" + r.PathValue("server") + "/" + r.PathValue("session")
 }
 
+// xhrRequest names a request as its client does: by a time and a number.
+func xhrRequest(r *http.Request) string {
+	t, n := r.URL.Query().Get("t"), r.URL.Query().Get("n")
+	if t == "" || n == "" {
+		return ""
+	}
+	return t + "." + n
+}
+
 // receive answers what a client without WebSocket asks for what there is. Only what begins a session waits for its turn.
 func (d *pusherDoor) receive(transport string) func(http.ResponseWriter, *http.Request) error {
 	return func(w http.ResponseWriter, r *http.Request) error {
@@ -105,7 +114,7 @@ func (d *pusherDoor) receive(transport string) func(http.ResponseWriter, *http.R
 			return nil
 		}
 		o := pusher.Opening{Key: r.PathValue("key"), Version: r.URL.Query().Get("protocol"), Transport: transport, Address: d.s.address(r)}
-		served := d.xhr.Serve(w, r, key, transport == "xhr_streaming", func(conn wire.Conn) wire.Handler {
+		served := d.xhr.Serve(w, r, key, xhrRequest(r), transport == "xhr_streaming", func(conn wire.Conn) wire.Handler {
 			return d.s.telemetry.Connection(transport, d.protocol.Handler(conn, o))
 		})
 		if !served {

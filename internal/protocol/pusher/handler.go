@@ -63,6 +63,7 @@ type follow struct {
 	kind   kind
 	member string     // of a presence channel
 	grant  *hub.Grant // for client events
+	placed bool       // the client was told where it begins, or that this is not where it was; Receive's
 }
 
 // Handler returns the handler of a new connection.

@@ -42,9 +42,13 @@ func (r *request) resume() error {
 	}
 	var late [][]byte
 	for _, channel := range slices.Sorted(maps.Keys(positions)) {
-		if r.h.following(channel) != nil {
+		f := r.h.following(channel)
+		if f == nil {
+			continue
+		}
+		if delete(positions, channel); !f.placed {
+			f.placed = true
 			late = append(late, appendReset(nil, channel, resetLate))
-			delete(positions, channel)
 		}
 	}
 	if r.h.resume == nil {

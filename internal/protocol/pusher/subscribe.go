@@ -43,7 +43,7 @@ func (r *request) begin(d *subscription) error {
 	if err := r.authorize(d, k); err != nil {
 		return err
 	}
-	f := &follow{kind: k}
+	f := &follow{kind: k, placed: r.h.pulling.positions.Load()}
 	if k.presence {
 		if err := r.enter(d, f); err != nil {
 			return err

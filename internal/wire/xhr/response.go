@@ -29,12 +29,13 @@ var buffers = sync.Pool{New: func() any { return new([]byte) }}
 // response is one of a session.
 type response struct {
 	*session
+	name      string // of its request; may be empty
 	w         http.ResponseWriter
 	r         *http.Request
 	out       *http.ResponseController
 	streaming bool
 	cancel    context.CancelFunc
-	written   int // characters
+	size      int // characters written
 
 	lost atomic.Int64 // when a peer that was lost gave its last sign of life, Unix nanoseconds
 }
@@ -44,7 +45,17 @@ func (p *response) run(ctx context.Context) {
 	if !p.pulls(ctx) {
 		return
 	}
-	defer func() { <-p.writing }()
+	defer func() {
+		if p.size > 0 {
+			p.answered = p.name
+		}
+		<-p.writing
+	}()
+	if p.name != "" && p.name == p.answered {
+		p.begin()
+		p.last(p.e.o.AgainCode, "an answer was lost")
+		return
+	}
 	p.begin()
 	beats := make(chan struct{}, 1)
 	watch := wire.NewWatch(func() {
@@ -63,9 +74,9 @@ func (p *response) run(ctx context.Context) {
 	}
 	for {
 		switch {
-		case !p.flush(ctx), !p.streaming && p.written > 0:
+		case !p.flush(ctx), !p.streaming && p.size > 0:
 			return
-		case p.streaming && p.written > enough:
+		case p.streaming && p.size > enough:
 			p.rest(ctx)
 			return
 		}
@@ -123,7 +134,7 @@ func (p *response) check(asked time.Time) bool {
 		return false
 	}
 	if p.streaming && !p.heardSince(asked) && !liveness.Draining(nc) {
-		p.Close(p.e.o.TimeoutCode, "the client has not answered")
+		p.Close(p.e.o.AgainCode, "the client has not answered")
 		return false
 	}
 	return true
@@ -137,7 +148,7 @@ func (p *response) flush(ctx context.Context) bool {
 	pulled, line := buffers.Get().(*[]byte), buffers.Get().(*[]byte)
 	defer giveBack(pulled)
 	defer giveBack(line)
-	for ctx.Err() == nil && p.written <= enough {
+	for ctx.Err() == nil && p.size <= enough {
 		out, next := p.handler.Pull((*pulled)[:0], true)
 		*pulled = out
 		*line = appendLine((*line)[:0], out, next.Shared)
@@ -172,7 +183,7 @@ func (p *response) write(line []byte) bool {
 	if _, err := p.w.Write(line); err != nil {
 		return false
 	}
-	p.written += characters(line)
+	p.size += characters(line)
 	return p.out.Flush() == nil
 }
 

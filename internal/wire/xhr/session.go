@@ -16,9 +16,12 @@ type session struct {
 	handler wire.Handler
 	made    chan struct{} // closed when there is a handler
 	waking  chan struct{}
-	greeted bool // the writer's: the client knows that the session has begun
 
-	// Each holds something while it is taken. Who waits for a channel gets it in turn, as nobody does who waits for a sync.Mutex.
+	// The response's that holds writing.
+	greeted  bool   // the client knows that the session has begun
+	answered string // the name of the last request that something was written to
+
+	// Each of these two holds something while it is taken. Who waits for a channel gets it in turn, as nobody does who waits for a sync.Mutex.
 	writing   chan struct{} // by the response that pulls
 	receiving chan struct{} // by the request whose messages are handed over
 	posts     atomic.Int32  // requests that wait for receiving, or have it
@@ -91,7 +94,7 @@ func (s *session) detach(p *response) {
 		}
 		wait := s.e.patience
 		if !p.streaming { // else its client has given it up, and has it all
-			wait += time.Duration(p.written) * time.Second / slowest
+			wait += time.Duration(p.size) * time.Second / slowest
 		}
 		s.idle = time.AfterFunc(wait, s.expire)
 	}

@@ -5,6 +5,7 @@
 //   - A session has one response at a time. A new request ends the one before.
 //   - What a client says is handed over in the order in which the requests come, one at a time.
 //   - A client reads a response of streaming up to a length, and then asks for the next without a word. So nothing is written behind that length: it would be lost.
+//   - A response that is lost is not passed over: a browser that has lost its connection asks for the same again by itself, and then the session ends.
 //   - Between two responses messages wait where they are pulled from, not here. A session that no request comes for in time is over.
 //   - A client answers a sign of life of a response that lasts. One that does not, and that the network says nothing of either, is not there any more.
 //   - A session costs a goroutine only while it has a response.
@@ -45,8 +46,8 @@ var (
 type Options struct {
 	// MessageBytes is the largest message that is handed over.
 	MessageBytes func() int64
-	// TimeoutCode ends the session of a client that does not answer.
-	TimeoutCode int
+	// AgainCode ends the session of a client that does not answer, or has lost what it was sent. It should begin another.
+	AgainCode int
 }
 
 // Endpoint has the sessions of one server.
@@ -84,15 +85,16 @@ func (e *Endpoint) find(key string) *session {
 	return e.sessions[key]
 }
 
-// Serve answers a request for what the server has to say to a session, which begins with the first. It returns false, and has written nothing, if no session can begin.
-func (e *Endpoint) Serve(w http.ResponseWriter, r *http.Request, key string, streaming bool, open func(wire.Conn) wire.Handler) bool {
+// Serve answers a request for what the server has to say to a session, which begins with the first. The request has a name, if the client gives each another one. It
+// returns false, and has written nothing, if no session can begin.
+func (e *Endpoint) Serve(w http.ResponseWriter, r *http.Request, key, name string, streaming bool, open func(wire.Conn) wire.Handler) bool {
 	s := e.session(key, open)
 	if s == nil {
 		return false
 	}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	p := &response{session: s, w: w, r: r, out: http.NewResponseController(w), streaming: streaming, cancel: cancel}
+	p := &response{session: s, name: name, w: w, r: r, out: http.NewResponseController(w), streaming: streaming, cancel: cancel}
 	if !s.attach(p) {
 		p.begin() // it has just ended: the client hears of it by an empty answer
 		return true

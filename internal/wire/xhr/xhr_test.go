@@ -28,11 +28,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
 	messageBytes = 1000
-	timeoutCode  = 4201
+	againCode    = 4201
 )
 
 func newEndpoint() *Endpoint {
-	return New(Options{MessageBytes: func() int64 { return messageBytes }, TimeoutCode: timeoutCode})
+	return New(Options{MessageBytes: func() int64 { return messageBytes }, AgainCode: againCode})
 }
 
 // place is an endpoint behind a server, and the handlers of its sessions.
@@ -55,7 +55,7 @@ func serve(t *testing.T) *place {
 			}
 			return
 		}
-		p.e.Serve(w, r, key, kind == "/streaming", func(c wire.Conn) wire.Handler {
+		p.e.Serve(w, r, key, r.URL.Query().Get("name"), kind == "/streaming", func(c wire.Conn) wire.Handler {
 			h := wiretest.New(c)
 			p.handlers <- h
 			return h
@@ -337,6 +337,29 @@ func TestAbandoned(t *testing.T) {
 	}
 }
 
+// A browser asks again by itself for what it has lost with a connection. What the session has written there is gone; if that was nothing, the session goes on.
+func TestLostAnswer(t *testing.T) {
+	for _, kind := range []string{"streaming", "polling"} {
+		t.Run(kind, func(t *testing.T) {
+			p := serve(t)
+			p.post("polling", "1&name=1", "").want("o")
+			h := <-p.handlers
+			gone, cancel := context.WithCancel(t.Context())
+			cancel()
+			p.e.Serve(httptest.NewRecorder(), httptest.NewRequestWithContext(gone, http.MethodPost, "/", nil), "1", "2", false, nil)
+			h.Send("x")
+			p.post("polling", "1&name=2", "").want(`a["x"]`)
+			again := p.post(kind, "1&name=2", "")
+			if kind == "streaming" {
+				again.prelude()
+			}
+			again.want(fmt.Sprintf(`c[%d,"an answer was lost"]`, againCode))
+			again.ends()
+			wiretest.Wait(t, "end", h.Ended)
+		})
+	}
+}
+
 // A second request takes the session from the first, which its client has given up.
 func TestOneResponseAtATime(t *testing.T) {
 	p := serve(t)
@@ -437,7 +460,7 @@ func TestSilence(t *testing.T) {
 	if response.check(time.Now()) {
 		t.Fatal("it has not answered, and goes on")
 	}
-	s.want(fmt.Sprintf(`c[%d,"the client has not answered"]`, timeoutCode))
+	s.want(fmt.Sprintf(`c[%d,"the client has not answered"]`, againCode))
 	s.ends()
 	if last := wiretest.Wait(t, "end", h.Ended); last.Before(began) || last.After(time.Now()) {
 		t.Errorf("last heard %v", last)
@@ -459,7 +482,7 @@ func TestClose(t *testing.T) {
 	wiretest.Wait(t, "end", idle.Ended)
 	s.abort()
 	wiretest.Wait(t, "end", busy.Ended)
-	if p.e.Serve(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", nil), "3", false, nil) {
+	if p.e.Serve(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", nil), "3", "", false, nil) {
 		t.Error("a session begins")
 	}
 }

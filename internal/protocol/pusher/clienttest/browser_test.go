@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -186,5 +187,55 @@ func TestBrowserBehindAProxyWithoutWebSocket(t *testing.T) {
 	p.follows(at, 1)
 	if got := evaluate[string](p, `pusher.connection.connection.transport.name`); got != "xhr_streaming" {
 		t.Errorf("it uses %s", got)
+	}
+}
+
+// With the function of docs/pusher.md a page gets what it has missed, once and in order, over each transport. Requests of polling may overtake each other when the
+// browser repeats one that it has lost; then it is told.
+func TestBrowserReplay(t *testing.T) {
+	needsPackages(t)
+	b := browser(t)
+	for _, transport := range []string{"ws", "xhr_streaming", "xhr_polling"} {
+		t.Run(transport, func(t *testing.T) {
+			at := serve(t)
+			function, err := os.ReadFile(filepath.Join(at.Docs, "replay.mjs"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := startRelay(t, at.URL)
+			p := open(t, b)
+			p.connect(at.Key, hosts(r.url, transport))
+			p.run(strings.Replace(string(function), "export function", "window.replay = function", 1) + "; replay(pusher)")
+			p.await(`pusher.allChannels().every(c => c.subscribed)`)
+			var want []string
+			publish := func() {
+				for range 10 {
+					n := fmt.Sprint(len(want))
+					at.publish(t, "page", `{"event":"e","data":`+n+`}`)
+					want = append(want, n)
+				}
+			}
+			drops := 4
+			if transport == "xhr_streaming" { // pusher-js gives it up for good after the second
+				drops = 1
+			}
+			for range drops {
+				publish()
+				p.await(fmt.Sprintf(`got.filter(d => typeof d === "number").length >= %d`, len(want)/2)) // others are on their way
+				r.cut()
+				publish()
+			}
+			p.await(fmt.Sprintf(`got.includes(%d)`, len(want)-1))
+			publish()
+			p.await(fmt.Sprintf(`got.includes(%d)`, len(want)-1))
+			got, told := evaluate[string](p, `JSON.stringify(got.filter(d => typeof d === "number"))`), evaluate[string](p, `JSON.stringify(got.filter(d => typeof d === "object"))`)
+			if transport == "xhr_polling" && strings.Contains(told, "late") { // what it asked for came behind its subscription, and it was told so
+				p.run(`if (got.some((n, i) => i > 0 && n <= Math.max(...got.slice(0, i).filter(Number)))) throw "not in order"`)
+				return
+			}
+			if got != "["+strings.Join(want, ",")+"]" {
+				t.Errorf("the page got %s\nand was told %s", got, told)
+			}
+		})
 	}
 }

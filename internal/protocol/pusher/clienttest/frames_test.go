@@ -238,6 +238,8 @@ func TestResumeFrames(t *testing.T) {
 	late.send(`{"event":"pusher:subscribe","data":{"channel":"c"}}`, `{"event":"sno:resume","data":{"c":"`+begin+`"}}`)
 	late.want(`{"event":"pusher_internal:subscription_succeeded","channel":"c","data":"{}"}`, `{"event":"sno:reset","channel":"c","data":"{\"reason\":\"late\"}"}`)
 	late.nothing()
+	late.send(`{"event":"sno:resume","data":{"c":"` + begin + `"}}`) // again: it has been told
+	late.nothing()
 }
 
 // A frame that cannot be carried out costs that frame, whatever is in it.
