@@ -110,7 +110,7 @@ In another terminal (in a clone, go run ./cmd/sno stands for sno):
 
 With pusher-js and Pusher's libraries (docs/pusher.md):
 
-  new Pusher(%[6]q, {cluster: "", wsHost: %[7]q, wsPort: %[8]s, forceTLS: false, enabledTransports: ["ws"]})
+  new Pusher(%[6]q, {cluster: "", wsHost: %[7]q, wsPort: %[8]s, httpHost: %[7]q, httpPort: %[8]s, forceTLS: false})
   PUSHER_APP_ID=%[2]s PUSHER_APP_KEY=%[3]s PUSHER_APP_SECRET=%[4]s PUSHER_HOST=%[7]s PUSHER_PORT=%[8]s PUSHER_SCHEME=http
 
 Ctrl-C stops the server.

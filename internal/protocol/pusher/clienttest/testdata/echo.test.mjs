@@ -11,7 +11,7 @@ const open = []
 
 function echo(broadcaster, user) {
   const e = new Echo({
-    broadcaster, Pusher: PusherJS, key: place.key, cluster: '', wsHost: hostname, wsPort: port, forceTLS: false, enabledTransports: ['ws'],
+    broadcaster, Pusher: PusherJS, key: place.key, cluster: '', wsHost: hostname, wsPort: port, httpHost: hostname, httpPort: port, forceTLS: false,
     authorizer: (channel) => ({
       authorize: (socketId, done) => {
         const data = channel.name.startsWith('presence-') ? {user_id: user, user_info: {name: user}} : undefined
