@@ -8,9 +8,28 @@ import (
 	"github.com/snoserver/sno/internal/hub"
 )
 
-// about is a channel as it is just now: the attributes that are asked for, by commas. With occupied it says besides whether anybody follows it.
-func (c *call) about(name, asked string, single bool) (map[string]any, error) {
+// attributes are those that are asked for of a channel, by commas, if it has them all. single: of this channel alone.
+func attributes(name, asked string, single bool) ([]string, error) {
+	if asked == "" {
+		return nil, nil
+	}
 	k := kindOf(name)
+	has := map[string]bool{"user_count": k.presence, "subscription_count": true, "cache": k.cache && single}
+	list := strings.Split(asked, ",")
+	for i, attribute := range list {
+		if list[i] = strings.TrimSpace(attribute); !has[list[i]] {
+			return nil, hub.Errorf(hub.CodeBadRequest, "Invalid info: %q is no attribute of channel %q", clip(list[i]), clip(name))
+		}
+	}
+	return list, nil
+}
+
+// about is a channel as it is just now: the attributes that are asked for. single: it says besides whether anybody follows it.
+func (c *call) about(name, asked string, single bool) (map[string]any, error) {
+	list, err := attributes(name, asked, single)
+	if err != nil {
+		return nil, err
+	}
 	now, err := c.p.Hub.Occupancy(c.app.server, name)
 	if err != nil {
 		return nil, err
@@ -19,21 +38,16 @@ func (c *call) about(name, asked string, single bool) (map[string]any, error) {
 	if single {
 		about["occupied"] = now.Subscribers > 0
 	}
-	if asked == "" {
-		return about, nil
-	}
-	for attribute := range strings.SplitSeq(asked, ",") {
-		switch attribute = strings.TrimSpace(attribute); {
-		case attribute == "user_count" && k.presence:
-			about["user_count"] = now.Members
-		case attribute == "subscription_count":
-			about["subscription_count"] = now.Subscribers
-		case attribute == "cache" && k.cache && single:
-			if about["cache"], err = c.cache(name); err != nil {
+	for _, attribute := range list {
+		switch attribute {
+		case "user_count":
+			about[attribute] = now.Members
+		case "subscription_count":
+			about[attribute] = now.Subscribers
+		case "cache":
+			if about[attribute], err = c.cache(name); err != nil {
 				return nil, err
 			}
-		default:
-			return nil, hub.Errorf(hub.CodeBadRequest, "Invalid info: %q is no attribute of channel %q", clip(attribute), clip(name))
 		}
 	}
 	return about, nil

@@ -107,7 +107,7 @@ func (c *call) oldEvents() (any, error) {
 }
 
 func (c *call) decode(v any) error {
-	if err := json.Unmarshal(trimmed(c.body), v); err != nil {
+	if err := json.Unmarshal(c.body, v); err != nil {
 		return badJSON(err)
 	}
 	return nil
@@ -170,6 +170,9 @@ func (c *call) check(e *event) error {
 	for _, name := range e.Channels {
 		if bad := c.app.checkName(name); bad != nil {
 			return bad
+		}
+		if _, err := attributes(name, e.Info, false); err != nil { // nothing may be published that is then refused
+			return err
 		}
 	}
 	strict := c.app.StrictLimits

@@ -1,7 +1,6 @@
 package pusher
 
 import (
-	"bytes"
 	"crypto/md5" //nolint:gosec // the protocol has it, beneath an HMAC-SHA256
 	"encoding/hex"
 	"net/http"
@@ -219,6 +218,3 @@ func (r *replays) forgetOldest() {
 	delete(r.seconds, oldest)
 	r.floor = max(r.floor, oldest+1)
 }
-
-// trimmed is a body without the white space around it.
-func trimmed(b []byte) []byte { return bytes.TrimSpace(b) }

@@ -2,6 +2,7 @@ package pusher
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -40,8 +41,15 @@ func (r *request) signIn() error {
 	if u.ID == "" || len(u.ID) > hub.MaxIDBytes {
 		return refuse(hub.CodeBadRequest, "Invalid user_data: id must be a string of 1 to %d bytes", hub.MaxIDBytes)
 	}
-	if err := r.become(u); err != nil {
-		return err
+	switch before := r.h.signedInAs(); {
+	case before == u.ID: // again
+		u.Watchlist = nil
+	case before != "":
+		return refuse(hub.CodeUnauthorized, "This connection is signed in as user %s already", clip(before))
+	default:
+		if err := r.become(u); err != nil {
+			return err
+		}
 	}
 	r.h.shown()
 	data := messagejson.AppendString([]byte(`{"user_data":`), d.UserData)
@@ -52,12 +60,6 @@ func (r *request) signIn() error {
 
 // become makes the connection the user's. Others can see that the user is there, if a rule does not turn presence off.
 func (r *request) become(u *user) error {
-	switch before := r.h.signedInAs(); {
-	case before == u.ID:
-		return nil
-	case before != "":
-		return refuse(hub.CodeUnauthorized, "This connection is signed in as user %s already", clip(before))
-	}
 	err := r.s.Enter(online+u.ID, u.ID, nil)
 	if shown, ok := hub.Show(err); err != nil && (!ok || shown.Code != hub.CodeForbidden) {
 		return err
@@ -70,12 +72,11 @@ func (r *request) become(u *user) error {
 
 // watch follows who of some users is there.
 func (r *request) watch(users []string) {
-	users = slices.Compact(slices.Sorted(slices.Values(users)))
 	if len(users) > maxWatched {
 		users = users[:maxWatched]
-		r.tell(appendError(nil, codeWatchlist, "The watchlist has more than 100 users; the first 100 are watched"))
+		r.tell(appendError(nil, codeWatchlist, fmt.Sprintf("The watchlist has more than %d users; the first %[1]d are watched", maxWatched)))
 	}
-	for _, id := range users {
+	for _, id := range slices.Compact(slices.Sorted(slices.Values(users))) {
 		if id == "" || r.s.Reserve(0) != nil {
 			continue
 		}

@@ -212,7 +212,7 @@ func (c *conn) begin() *refusal {
 func violation(text string) *refusal { return &refusal{codeProtocolError, text} }
 
 func (c *conn) farTooLarge() *refusal {
-	return &refusal{c.o.TooLargeCode, "the message is far too large; see the limits in welcome"}
+	return &refusal{c.o.TooLargeCode, "the message is far too large: more than twice the limit"}
 }
 
 func (in *incoming) beginControl(final bool) *refusal {

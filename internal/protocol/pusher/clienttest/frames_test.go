@@ -190,6 +190,9 @@ func TestFrames(t *testing.T) {
 	c.want(`{"event":"pusher_internal:member_removed","channel":"presence-p","data":"{\"user_id\":\"8\"}"}`)
 	d.send(`{"event":"pusher:signin","data":{"auth":"key-1:` + sign(d.id+`::user::{"id":"u"}`) + `","user_data":"{\"id\":\"u\"}"}}`)
 	d.want(`{"event":"pusher:signin_success","data":"{\"user_data\":\"{\\\"id\\\":\\\"u\\\"}\"}"}`)
+	watching := `{"id":"u","watchlist":["7"]}`
+	d.send(`{"event":"pusher:signin","data":{"auth":"key-1:` + sign(d.id+"::user::"+watching) + `","user_data":"` + strings.ReplaceAll(watching, `"`, `\"`) + `"}}`)
+	d.want(`{"event":"pusher:signin_success","data":"{\"user_data\":\"{\\\"id\\\":\\\"u\\\",\\\"watchlist\\\":[\\\"7\\\"]}\"}"}`)
 	d.nothing()
 	c.nothing()
 }
@@ -303,6 +306,17 @@ func TestRefusedConnections(t *testing.T) {
 			t.Errorf("%s: %s", path, got)
 		}
 		c.ends(code)
+	}
+	stranger := p
+	stranger.Key = "nobody"
+	l := dialXHR(stranger, "xhr_streaming")
+	defer l.Close()
+	if got, err := l.next(t.Context()); err != nil || !strings.HasPrefix(got, `{"event":"pusher:error","data":{"code":4001,`) {
+		t.Errorf("%s, %v", got, err)
+	}
+	_, err := l.next(t.Context())
+	if closed, ok := errors.AsType[*closedError](err); !ok || closed.code != 4001 {
+		t.Errorf("it ends with %v", err)
 	}
 	for _, path := range []string{"/app/key-1", "/app/key-1?protocol=5"} {
 		if got := dialRaw(t, p, path).next(); !established.MatchString(got) {

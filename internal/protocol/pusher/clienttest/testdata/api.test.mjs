@@ -64,6 +64,15 @@ test('what is wrong has a real status, and a text that says what', async () => {
   assert.equal((await call('POST', '/events', '{"name":')).status, 400)
 })
 
+test('what is refused for what it asks is not published', async () => {
+  const c = client()
+  const got = record(await subscribed(c, 'asked'))
+  await fails(backend().trigger('asked', 'x', 1, {info: 'user_count'}), 400, /no attribute of channel/)
+  await fails(backend().triggerBatch([{channel: 'asked', name: 'x', data: 1}, {channel: 'asked', name: 'x', data: 1, info: 'cache'}]), 400, /no attribute of channel/)
+  await settled(c)
+  assert.deepEqual(got, [])
+})
+
 test('a large message arrives, as it would not with Pusher', async () => {
   const channel = await subscribed(client(), 'large')
   const got = event(channel, 'x')

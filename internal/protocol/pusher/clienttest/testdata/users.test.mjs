@@ -79,8 +79,11 @@ test('who watches others is told who is there, and who comes and goes', async ()
 test('a watchlist that is too long is cut', async () => {
   const c = client({user: 'many', watchlist: Array.from({length: 101}, (_, n) => `u${n}`)})
   const error = event(c.connection, 'error')
+  const first = new Promise((resolve) => c.user.watchlist.bind('offline', (e) => resolve(e.user_ids)))
   c.signin()
   assert.equal((await error).data.code, 4302)
+  const watched = await first
+  assert.ok(!watched.includes('u100') && watched.length > 0, watched.join())
 })
 
 test('terminated connections do not come back', async () => {
