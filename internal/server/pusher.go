@@ -107,8 +107,6 @@ func xhrRequest(r *http.Request) string {
 // receive answers what a client without WebSocket asks for what there is. Only what begins a session waits for its turn.
 func (d *pusherDoor) receive(transport string) func(http.ResponseWriter, *http.Request) error {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		d.s.conns.Add(1)
-		defer d.s.conns.Done()
 		key := xhrSession(r)
 		if !d.xhr.Has(key) && !d.s.gate.Begin(w, r, clientOf(r).Address, pusherPatience) {
 			return nil
@@ -130,7 +128,7 @@ func (d *pusherDoor) send(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	switch err := d.xhr.Send(xhrSession(r), body); {
+	switch err := d.xhr.Send(xhrSession(r), xhrRequest(r), body); {
 	case errors.Is(err, xhr.ErrUnknown):
 		return hub.Errorf(hub.CodeNotFound, "%s; connect anew", err)
 	case errors.Is(err, xhr.ErrTooMany):

@@ -2,6 +2,7 @@ package xhr
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,6 +26,10 @@ type session struct {
 	writing   chan struct{} // by the response that pulls
 	receiving chan struct{} // by the request whose messages are handed over
 	posts     atomic.Int32  // requests that wait for receiving, or have it
+
+	// The request's that holds receiving: the names of the newest, a ring.
+	said     [remembered]string
+	nextSaid int
 
 	mu      sync.Mutex
 	has     *response   // nil: none
@@ -150,8 +155,8 @@ func (s *session) heardSince(t time.Time) bool {
 	return !s.heard.Before(t)
 }
 
-// receive hands over messages, behind those that came before.
-func (s *session) receive(messages []string) error {
+// receive hands over messages, behind those that came before, unless it has done so already.
+func (s *session) receive(name string, messages []string) error {
 	if s.posts.Add(1) > maxPosts {
 		s.posts.Add(-1)
 		return ErrTooMany
@@ -162,6 +167,11 @@ func (s *session) receive(messages []string) error {
 	}
 	s.receiving <- struct{}{}
 	defer func() { <-s.receiving }()
+	if name != "" && slices.Contains(s.said[:], name) {
+		return nil
+	}
+	s.said[s.nextSaid] = name
+	s.nextSaid = (s.nextSaid + 1) % remembered
 	for _, m := range messages {
 		switch {
 		case !s.hear():

@@ -5,7 +5,8 @@
 //   - A session has one response at a time. A new request ends the one before.
 //   - What a client says is handed over in the order in which the requests come, one at a time.
 //   - A client reads a response of streaming up to a length, and then asks for the next without a word. So nothing is written behind that length: it would be lost.
-//   - A response that is lost is not passed over: a browser that has lost its connection asks for the same again by itself, and then the session ends.
+//   - A browser that has lost its connection repeats the request by itself. What a client has said counts once. A response that was lost so is not passed over: the
+//     session ends.
 //   - Between two responses messages wait where they are pulled from, not here. A session that no request comes for in time is over.
 //   - A client answers a sign of life of a response that lasts. One that does not, and that the network says nothing of either, is not there any more.
 //   - A session costs a goroutine only while it has a response.
@@ -29,6 +30,8 @@ const (
 	patience = 5 * time.Second
 	// slowest is how many characters a second a client gets at least: until it has the answer to a poll it can't ask for the next. A proxy may have it long before.
 	slowest = 16 << 10
+	// remembered is how many requests of one session are known again when they are repeated.
+	remembered = 64
 	// maxPosts is how many requests of one session may wait for those before them: a browser sends all that a page has to say at once.
 	maxPosts = 256
 	// maxSessions bounds sessions; what a socket costs does not, between two polls.
@@ -132,8 +135,8 @@ func (e *Endpoint) session(key string, open func(wire.Conn) wire.Handler) *sessi
 	return s
 }
 
-// Send hands over what a client says: the body is a JSON array of messages, each a string. An empty one is a sign of life, as all are.
-func (e *Endpoint) Send(key string, body []byte) error {
+// Send hands over what a client says: the body is a JSON array of messages, each a string. An empty one is a sign of life, as all are. The name is as for Serve.
+func (e *Endpoint) Send(key, name string, body []byte) error {
 	s := e.find(key)
 	if s == nil {
 		return ErrUnknown
@@ -143,5 +146,5 @@ func (e *Endpoint) Send(key string, body []byte) error {
 	if json.Unmarshal(body, &messages) != nil {
 		return ErrMalformed
 	}
-	return s.receive(messages)
+	return s.receive(name, messages)
 }

@@ -50,7 +50,7 @@ func serve(t *testing.T) *place {
 		key, kind := r.URL.Query().Get("session"), r.URL.Path
 		if kind == "/send" {
 			body, _ := io.ReadAll(r.Body)
-			if err := p.e.Send(key, body); err != nil {
+			if err := p.e.Send(key, r.URL.Query().Get("name"), body); err != nil {
 				http.Error(w, err.Error(), http.StatusBadRequest)
 			}
 			return
@@ -261,18 +261,18 @@ func TestSend(t *testing.T) {
 	h := <-p.handlers
 	s.prelude()
 	s.want("o")
-	if err := p.e.Send("2", []byte("[]")); !errors.Is(err, ErrUnknown) {
+	if err := p.e.Send("2", "", []byte("[]")); !errors.Is(err, ErrUnknown) {
 		t.Error(err)
 	}
 	for _, body := range []string{"", "x", `{}`, `"a"`, `[1]`, `[["a"]]`, "[null"} {
-		if err := p.e.Send("1", []byte(body)); !errors.Is(err, ErrMalformed) {
+		if err := p.e.Send("1", "", []byte(body)); !errors.Is(err, ErrMalformed) {
 			t.Errorf("%q: %v", body, err)
 		}
 	}
-	if err := p.e.Send("1", []byte("[]")); err != nil {
+	if err := p.e.Send("1", "", []byte("[]")); err != nil {
 		t.Error(err)
 	}
-	if err := p.e.Send("1", []byte(`["`+strings.Repeat("x", messageBytes+1)+`","fits"]`)); err != nil {
+	if err := p.e.Send("1", "", []byte(`["`+strings.Repeat("x", messageBytes+1)+`","fits"]`)); err != nil {
 		t.Error(err)
 	}
 	if got := <-h.Received; got != fmt.Sprintf("too large: %d", messageBytes+1) {
@@ -280,6 +280,23 @@ func TestSend(t *testing.T) {
 	}
 	if got := <-h.Received; got != "fits" {
 		t.Errorf("received %.40q", got)
+	}
+}
+
+// A request that is repeated counts once, as long as it is remembered.
+func TestSendAgain(t *testing.T) {
+	p := serve(t)
+	p.post("polling", "1", "").want("o")
+	h := <-p.handlers
+	for _, name := range []string{"1", "1", "2", "1", "", ""} {
+		if err := p.e.Send("1", name, []byte(`["`+name+`"]`)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, want := range []string{"1", "2", "", ""} {
+		if got := wiretest.Wait(t, "message", h.Received); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
 	}
 }
 
@@ -294,7 +311,7 @@ func TestTooManyWait(t *testing.T) {
 	})
 	results := make(chan error, maxPosts+1)
 	for range maxPosts + 1 {
-		go func() { results <- e.Send("1", []byte(`["x"]`)) }()
+		go func() { results <- e.Send("1", "", []byte(`["x"]`)) }()
 	}
 	if err := <-results; !errors.Is(err, ErrTooMany) { // all others wait
 		t.Errorf("got %v", err)
@@ -327,7 +344,7 @@ func TestAbandoned(t *testing.T) {
 			case <-time.After(wiretest.Patience):
 				t.Fatal("it goes on")
 			}
-			if err := p.e.Send("1", []byte(`["x"]`)); !errors.Is(err, ErrUnknown) {
+			if err := p.e.Send("1", "", []byte(`["x"]`)); !errors.Is(err, ErrUnknown) {
 				t.Error(err)
 			}
 			again := p.post("polling", "1", "") // is another session
@@ -388,7 +405,7 @@ func FuzzSend(f *testing.F) {
 		s := e.session("1", func(c wire.Conn) wire.Handler { return &counter{} })
 		var want []string
 		valid := json.Unmarshal(body, &want) == nil
-		if err := e.Send("1", body); (err == nil) != valid {
+		if err := e.Send("1", "", body); (err == nil) != valid {
 			t.Fatalf("%q: %v", body, err)
 		}
 		c := s.handler.(*counter)
@@ -422,7 +439,7 @@ func TestSendInOrder(t *testing.T) {
 		var sending sync.WaitGroup
 		for n := range 20 {
 			sending.Go(func() {
-				if err := e.Send("1", fmt.Appendf(nil, `["%d"]`, n)); err != nil {
+				if err := e.Send("1", "", fmt.Appendf(nil, `["%d"]`, n)); err != nil {
 					t.Error(err)
 				}
 			})
@@ -451,7 +468,7 @@ func TestSilence(t *testing.T) {
 	response, began := session.has, session.heard
 	session.mu.Unlock()
 	asked := time.Now()
-	if err := p.e.Send("1", []byte("[]")); err != nil {
+	if err := p.e.Send("1", "", []byte("[]")); err != nil {
 		t.Fatal(err)
 	}
 	if !response.check(asked) {
