@@ -46,7 +46,7 @@ type Store struct {
 // Limits bound what may come in, and what one message or client may use.
 type Limits struct {
 	Connections        int  `toml:"connections" min:"0" max:"10000000" doc:"Connections at once. Further ones are told to come back later. 0: as many as the limit of open files leaves."`
-	Handshakes         int  `toml:"handshakes" min:"1" max:"1000000" doc:"Sessions and TLS connections that begin in a second. Further ones wait for their turn, up to 2 s, and are then told to come back later. With TLS a core manages about 1000."`
+	Handshakes         int  `toml:"handshakes" min:"1" max:"1000000" doc:"Sessions and TLS connections that begin in a second. Further ones wait for their turn, up to 2 s (clients made for Pusher up to 8 s), and are then told to come back later. With TLS a core manages about 1000."`
 	ConnectsPerAddress int  `toml:"connects_per_address" min:"1" max:"1000000" doc:"Connections that begin in a second from one address (of IPv6: from one /64). Those of trusted_proxies count for the client they name; those of this machine are not counted."`
 	ConnectsBurst      int  `toml:"connects_burst" min:"1" max:"1000000" doc:"So many may begin at once from one address that was quiet: all the people of an office that share one, after a deploy."`
 	MessageBytes       Size `toml:"message_bytes" min:"1" max:"32MiB" doc:"Event, data and headers of one message."`
