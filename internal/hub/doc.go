@@ -12,7 +12,7 @@
 // A message's way: Hub.Publish → Log.Append → (durable) Hub.Deliver → tail → lanes mark sessions and drain them → Session.PullRun or Session.Pull.
 //
 // Lock order: Session.mu → revoked.loading → revoked.mu, revocations.mu; Session.mu → shard.mu, live.subsMu; Session.mu → live.mu; Session.mu → presence → shard.mu; lanes.mu → lane.mu; Session.mu → lane.mu last. Nothing
-// blocks under a lock: the log is read and appended to without any, and what is called under one (Waker.Wake, Lane.Call) does not block.
+// blocks under a lock: the log is read and appended to without any, and what is called under one (Waker.Wake, Lane.Call, Observer) does not block.
 //
 // The package knows no protocol and no transport, and imports the standard library only.
 package hub

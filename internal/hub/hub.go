@@ -20,6 +20,8 @@ type Options struct {
 	Logger *slog.Logger
 	// Meter is told how the hub does. Default: nobody is.
 	Meter Meter
+	// Observer is told who comes to the channels and goes. Default: nobody is.
+	Observer Observer
 }
 
 // DefaultGrace is how long a lost member stays unless configured.
@@ -56,6 +58,7 @@ type Hub struct {
 	presence Presence
 	logger   *slog.Logger
 	meter    Meter
+	observer Observer // nil: there is none
 	started  time.Time
 
 	limits   atomic.Pointer[Limits]
@@ -79,7 +82,7 @@ type Hub struct {
 
 // New opens the log and starts the hub.
 func New(o Options) (*Hub, error) {
-	h := &Hub{logger: o.Logger, meter: o.Meter, started: time.Now(), registry: newRegistry(), sessions: map[string]*Session{}, revocations: newRevocations(), refusing: make(chan struct{})}
+	h := &Hub{logger: o.Logger, meter: o.Meter, observer: o.Observer, started: time.Now(), registry: newRegistry(), sessions: map[string]*Session{}, revocations: newRevocations(), refusing: make(chan struct{})}
 	if h.logger == nil {
 		h.logger = slog.New(slog.DiscardHandler)
 	}
@@ -96,7 +99,11 @@ func New(o Options) (*Hub, error) {
 		if grace == 0 {
 			grace = DefaultGrace
 		}
-		o.Presence = func(changed func(Channel)) Presence { return newMembers(grace, changed) }
+		o.Presence = func(changed func(Channel)) Presence {
+			p := newMembers(grace, changed)
+			p.observer = o.Observer
+			return p
+		}
 	}
 	h.presence = o.Presence(h.presenceChanged)
 	log, err := o.Open(h)
@@ -171,6 +178,9 @@ func (h *Hub) authoriseAdmin(g *Grant, prefix string) error {
 	}
 	return g.AuthoriseAll(ActionAdmin, prefix)
 }
+
+// Administers says why a grant may not administer its whole app (action admin on all channels), or nil: for rooms that keep something of the app's beside the hub.
+func (h *Hub) Administers(g *Grant) error { return h.authoriseAdmin(g, "") }
 
 // History reads a page of a channel (action history). Query.Keep is set from the channel's rule; a Limit of 0 is an error.
 func (h *Hub) History(ctx context.Context, g *Grant, name string, q Query) (Page, error) {

@@ -57,7 +57,9 @@ func (l *live) join(u *subscription) {
 	}
 	u.slot = int32(len(l.groups[i]))
 	l.groups[i] = append(l.groups[i], u)
-	l.crowd.Add(1)
+	if o := u.session.hub.observer; l.crowd.Add(1) == 1 && o != nil {
+		o.Occupied(l.channel)
+	}
 	l.lanes.Or(of.bit)
 }
 
@@ -70,7 +72,9 @@ func (l *live) leave(u *subscription) {
 	(*group)[u.slot] = (*group)[last]
 	(*group)[u.slot].slot = u.slot
 	(*group)[last] = nil
-	l.crowd.Add(-1)
+	if o := u.session.hub.observer; l.crowd.Add(-1) == 0 && o != nil {
+		o.Vacated(l.channel)
+	}
 	if *group = (*group)[:last]; last == 0 && (of.host != nil || l.news == nil) {
 		l.lanes.And(^of.bit)
 	}

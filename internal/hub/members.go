@@ -15,8 +15,9 @@ const (
 
 // members is the Presence of one process.
 type members struct {
-	grace   time.Duration
-	changed func(Channel)
+	grace    time.Duration
+	changed  func(Channel)
+	observer Observer // nil: there is none
 
 	mu       sync.Mutex
 	rosters  map[Channel]*roster
@@ -179,6 +180,27 @@ func (p *members) change(ch Channel, r *roster, event PresenceEvent, m Member) {
 	}
 	r.changes = append(r.changes, Change{Version: r.version, Event: event, Member: m})
 	p.changed(ch)
+	switch {
+	case p.observer == nil:
+	case event == MemberEntered:
+		p.observer.Entered(ch, m.ID)
+	case event == MemberLeft:
+		p.observer.Left(ch, m.ID)
+	}
+}
+
+// observe tells the observer who is there in the channels of an app.
+func (p *members) observe(app string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for ch, r := range p.rosters {
+		if ch.App != app {
+			continue
+		}
+		for id := range r.members {
+			p.observer.Entered(ch, id)
+		}
+	}
 }
 
 // Members implements Presence.
