@@ -58,7 +58,7 @@ The tools read where to connect from SNO_URL, SNO_KEY and SNO_SECRET, or SNO_TOK
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usage("%w\nsee: %s --help", err, c.CommandPath())
 	})
-	root.AddCommand(newDev(), newServe(), newConfig(), newPub(), newSub(), newHistory(), newPresence(), newChannels(), newSessions(), newToken(), newProbe(), newBench(), newVerify(), newVersion())
+	root.AddCommand(newDev(), newServe(), newConfig(), newPub(), newSub(), newHistory(), newPresence(), newChannels(), newSessions(), newWebhooks(), newToken(), newProbe(), newBench(), newVerify(), newVersion())
 	for _, c := range root.Commands() {
 		c.Args = usageArgs(c.Args)
 	}

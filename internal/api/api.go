@@ -11,6 +11,7 @@ import (
 	"github.com/snoserver/sno/internal/auth"
 	"github.com/snoserver/sno/internal/body"
 	"github.com/snoserver/sno/internal/hub"
+	"github.com/snoserver/sno/internal/outbox"
 )
 
 // handler answers a request, or returns an error before it has written anything.
@@ -25,6 +26,9 @@ var routes = map[string]map[string]handler{
 	"/v1/sessions/{session}":          {"GET": (*api).session, "DELETE": (*api).endSession},
 	"/v1/tokens":                      {"POST": (*api).mint},
 	"/v1/tokens/revoke":               {"POST": (*api).revoke},
+	"/v1/webhooks":                    {"GET": (*api).webhooks},
+	"/v1/webhooks/{webhook}/dead":     {"GET": (*api).deadLetters, "DELETE": (*api).discard},
+	"/v1/webhooks/{webhook}/resend":   {"POST": (*api).resend},
 	"/v1/channels/{channel}":          {"GET": (*api).channelInfo},
 	"/v1/channels/{channel}/messages": {"GET": (*api).history, "POST": (*api).publish},
 	"/v1/channels/{channel}/presence": {"GET": (*api).members},
@@ -35,6 +39,8 @@ type Options struct {
 	Hub  *hub.Hub
 	Auth *auth.Authenticator
 	Log  *slog.Logger
+	// Outbox has the webhooks. Default: one without any.
+	Outbox *outbox.Outbox
 	// AllowOrigin says whether the page that a request comes from may read the answers. Default: no page of another origin may.
 	AllowOrigin func(*http.Request) bool
 }
@@ -43,6 +49,7 @@ type api struct {
 	hub         *hub.Hub
 	auth        *auth.Authenticator
 	log         *slog.Logger
+	outbox      *outbox.Outbox
 	allowOrigin func(*http.Request) bool
 	mux         *http.ServeMux
 	bodies      *body.Budget
@@ -51,9 +58,12 @@ type api struct {
 
 // New returns the handler of everything under /v1/, except the transports.
 func New(o Options) http.Handler {
-	x := &api{hub: o.Hub, auth: o.Auth, log: o.Log, allowOrigin: o.AllowOrigin, mux: http.NewServeMux(), bodies: body.NewBudget(maxBodies)}
+	x := &api{hub: o.Hub, auth: o.Auth, log: o.Log, outbox: o.Outbox, allowOrigin: o.AllowOrigin, mux: http.NewServeMux(), bodies: body.NewBudget(maxBodies)}
 	if x.allowOrigin == nil {
 		x.allowOrigin = func(*http.Request) bool { return false }
+	}
+	if x.outbox == nil {
+		x.outbox = outbox.New()
 	}
 	for path, methods := range routes {
 		x.route(path, methods)

@@ -18,6 +18,7 @@ import (
 const (
 	chat     = "/v1/channels/chat/messages"
 	messages = "/v1/messages"
+	orders   = "/v1/webhooks/orders"
 )
 
 // elsewhere are answers that no exchange has, and why.
@@ -74,6 +75,22 @@ func exchanges(t *testing.T, url string) []exchange {
 		{method: "DELETE", path: "/v1/sessions/nobody", status: 404},
 		{method: "DELETE", path: "/v1/sessions?client=bob", status: 200},
 		{method: "DELETE", path: "/v1/sessions", bad: true, status: 400},
+
+		{method: "GET", path: "/v1/webhooks", status: 200},
+		{method: "GET", path: "/v1/webhooks?x=1", bad: true, status: 400},
+		{method: "GET", path: orders + "/dead", status: 200},
+		{method: "GET", path: orders + "/dead?after=x", bad: true, status: 400},
+		{method: "GET", path: "/v1/webhooks/nobody/dead", status: 404},
+		{method: "DELETE", path: orders + "/dead", status: 200},
+		{method: "DELETE", path: orders + "/dead?x=1", bad: true, status: 400},
+		{method: "DELETE", path: orders + "/dead?id=unknown", status: 404},
+		{method: "POST", path: orders + "/resend", status: 200},
+		{method: "POST", path: orders + "/resend?x=1", bad: true, status: 400},
+		{method: "POST", path: orders + "/resend?id=unknown", status: 404},
+	}
+	for operation, path := range map[string]string{"GET": "/v1/webhooks", "GET ": orders + "/dead", "DELETE": orders + "/dead", "POST": orders + "/resend"} {
+		method := strings.TrimSpace(operation)
+		all = append(all, exchange{method: method, path: path, headers: []string{wrong}, status: 401}, exchange{method: method, path: path, headers: []string{ann}, status: 403})
 	}
 	for _, path := range []string{chat, messages} {
 		channel := ""

@@ -102,7 +102,8 @@ func serve(t *testing.T) string {
 	cfg.Listen, cfg.Data, cfg.Drain = config.Addresses{"127.0.0.1:0"}, filepath.Join(t.TempDir(), "messages"), 0
 	cfg.Apps = []config.App{{
 		ID: "shop", Keys: []config.Key{{ID: "shop-1", Secret: api.Secret}},
-		Rules: []config.Rule{{Pattern: "public:*", Public: true, Presence: &yes}},
+		Rules:    []config.Rule{{Pattern: "public:*", Public: true, Presence: &yes}},
+		Webhooks: []config.Webhook{{Name: "orders", URL: "https://webhooks.invalid/", Secret: "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="}},
 	}}
 	s, err := server.New(cfg, slog.New(slog.DiscardHandler))
 	if err != nil {

@@ -22,6 +22,9 @@ type App struct {
 	HookHeaders  []string            `toml:"hook_headers" doc:"Headers of the client's request that go along to connect_url, beside Cookie."`
 	// HookTimeout is auth.DefaultHookTimeout unless set.
 	HookTimeout *Duration `toml:"hook_timeout" min:"100ms" max:"30s" doc:"How long your backend may take to answer either; \"3s\" unless set."`
+	Webhooks    []Webhook `toml:"webhook" doc:"Where your backend is told of what happens on the channels."`
+	// WebhookBytes is outbox.DefaultBytes unless set.
+	WebhookBytes *Size `toml:"webhook_bytes" min:"32MiB" max:"1TiB" doc:"How many bytes of events are kept for webhooks that do not take them; \"256MiB\" unless set. The oldest go first."`
 	// TokenGrace is auth.DefaultGrace unless set.
 	TokenGrace *Duration `toml:"token_grace" min:"5s" max:"10m" doc:"How long a session outlives its token, so that its client can bring a fresh one; \"10s\" unless set."`
 	Pusher     Pusher    `toml:"pusher" doc:"Whether clients and libraries made for Pusher may use the app, and how."`
@@ -97,6 +100,7 @@ func checkApps(p *InvalidError, apps []App) {
 			checkPattern(p, at.key("rule").element(j).key("pattern"), rule.Pattern)
 		}
 		checkHooks(p, at, &app)
+		checkWebhooks(p, at, &app)
 		checkActions(p, at.key("anonymous"), app.Anonymous)
 		for pattern := range app.Anonymous {
 			if strings.Contains(pattern, auth.UserPlaceholder) {
@@ -251,6 +255,11 @@ func readFiles(p *InvalidError, apps []App) {
 			key, at := &app.Keys[j], at.key("key").element(j)
 			readFile(p, at, "secret", &key.Secret, key.SecretFile)
 			readFile(p, at, "previous_secret", &key.Previous, key.PreviousFile)
+		}
+		for j := range app.Webhooks {
+			w, at := &app.Webhooks[j], at.key("webhook").element(j)
+			readFile(p, at, "secret", &w.Secret, w.SecretFile)
+			readFile(p, at, "previous_secret", &w.Previous, w.PreviousFile)
 		}
 		for j := range app.Issuers {
 			issuer := &app.Issuers[j]

@@ -139,7 +139,7 @@ func (d *decoder) scalar(at path, raw any, v reflect.Value) {
 // bad says what v must be; and what was found, unless that may be a secret.
 func (d *decoder) bad(at path, raw any, v reflect.Value, what string) {
 	switch v.Type() {
-	case reflect.TypeFor[Secret](), reflect.TypeFor[Key](), reflect.TypeFor[[]Key]():
+	case reflect.TypeFor[Secret](), reflect.TypeFor[Key](), reflect.TypeFor[[]Key](), reflect.TypeFor[Webhook](), reflect.TypeFor[[]Webhook]():
 		d.problems.add(at, "must be %s", what)
 	default:
 		d.problems.add(at, "is %s; it must be %s", show(raw), what)

@@ -40,6 +40,7 @@ func (s *Server) Reload(cfg config.Config) error {
 	s.gate.SetLimits(s.admits(&cfg.Limits))
 	s.hub.SetLimits(cfg.HubLimits())
 	s.hub.SetApps(cfg.HubApps())
+	s.outbox.SetApps(cfg.OutboxApps())
 	s.transports.reload()
 	s.pusher.reload()
 	if s.cfg.TLS.On() != cfg.TLS.On() {

@@ -17,7 +17,7 @@ func (s *Server) routes() http.Handler {
 	s.transports.routes(mux)
 	s.pusher = s.newPusherDoor()
 	s.pusher.routes(mux)
-	mux.Handle("/v1/", api.New(api.Options{Hub: s.hub, Auth: s.auth, Log: s.log, AllowOrigin: s.allowed}))
+	mux.Handle("/v1/", api.New(api.Options{Hub: s.hub, Auth: s.auth, Outbox: s.outbox, Log: s.log, AllowOrigin: s.allowed}))
 	s.healthRoutes(mux)
 	if !s.cfg.Dev {
 		return s.telemetry.HTTP(mux, lasting)

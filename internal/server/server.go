@@ -16,6 +16,7 @@ import (
 	"github.com/snoserver/sno/internal/certificate"
 	"github.com/snoserver/sno/internal/config"
 	"github.com/snoserver/sno/internal/hub"
+	"github.com/snoserver/sno/internal/outbox"
 	"github.com/snoserver/sno/internal/store/local"
 	"github.com/snoserver/sno/internal/telemetry"
 	"github.com/snoserver/sno/internal/wire/liveness"
@@ -27,6 +28,8 @@ type Server struct {
 	cfg        config.Config // as it was at the start: for what only a restart changes
 	log        *slog.Logger
 	hub        *hub.Hub
+	outbox     *outbox.Outbox
+	store      *local.Log
 	auth       *auth.Authenticator
 	transports *transports
 	pusher     *pusherDoor
@@ -50,7 +53,7 @@ type Server struct {
 
 // New listens and opens the log. Nothing is served until Run.
 func New(cfg config.Config, log *slog.Logger) (_ *Server, err error) {
-	s := &Server{cfg: cfg, log: log, telemetry: telemetry.New(cfg.Version)}
+	s := &Server{cfg: cfg, log: log, telemetry: telemetry.New(cfg.Version), outbox: outbox.New()}
 	s.now.Store(newSettings(cfg))
 	if s.auth, err = auth.New(cfg.AuthApps()); err != nil {
 		return nil, err
@@ -74,12 +77,14 @@ func New(cfg config.Config, log *slog.Logger) (_ *Server, err error) {
 	if err := s.openCertificates(); err != nil {
 		return nil, err
 	}
-	if s.hub, err = hub.New(hub.Options{Open: s.openLog, Limits: cfg.HubLimits(), Grace: cfg.Presence.Grace.Duration(), Logger: log, Meter: s.telemetry}); err != nil {
+	if s.hub, err = hub.New(hub.Options{Open: s.openLog, Limits: cfg.HubLimits(), Grace: cfg.Presence.Grace.Duration(), Logger: log, Meter: s.telemetry, Observer: s.outbox}); err != nil {
 		return nil, err
 	}
 	s.telemetry.Hub(s.hub.Stats)
 	s.hub.SetApps(cfg.HubApps())
+	s.openOutbox(&cfg)
 	if s.loops, err = loop.NewGroup(loop.Options{Loops: runtime.GOMAXPROCS(0), NoRing: cfg.Wire.IOURing == "off"}); err != nil {
+		s.outbox.Close()
 		return nil, errors.Join(err, s.hub.Close())
 	}
 	s.http = s.newHTTP(s.gate.Handler(bodiesInTime(s.known(s.routes()))))
@@ -101,7 +106,21 @@ func (s *Server) openLog(sink hub.Sink) (hub.Log, error) {
 		return nil, err
 	}
 	s.telemetry.Store(log.Stats)
+	s.store = log
 	return log, nil
+}
+
+// openOutbox has webhooks begin where they have got to.
+func (s *Server) openOutbox(cfg *config.Config) {
+	s.outbox.Start(outbox.Options{Log: s.store, Observe: s.hub.Observe, Logger: s.log, Meter: s.telemetry})
+	s.outbox.SetApps(cfg.OutboxApps())
+	s.telemetry.Outbox(func() []outbox.Status {
+		all, err := s.outbox.Status(context.Background(), "")
+		if err != nil {
+			s.log.Error("the state of the webhooks", "error", err)
+		}
+		return all
+	})
 }
 
 // Run serves until ctx ends, then drains and closes everything.
@@ -124,6 +143,7 @@ func (s *Server) Run(ctx context.Context) error {
 
 // close ends every session and the connections that are left, after they have been told, and closes the log.
 func (s *Server) close() error {
+	s.outbox.Close() // before the log
 	s.pusher.xhr.Close() // what has no connection is not waited for
 	err := s.hub.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), lastWords)

@@ -8,11 +8,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/snoserver/sno/internal/hub"
+	"github.com/snoserver/sno/internal/outbox"
 	"github.com/snoserver/sno/internal/store/local"
 )
 
@@ -22,6 +24,12 @@ func used() *Telemetry {
 	t.Hub(func() hub.Stats { return hub.Stats{} })
 	t.Store(func() local.Stats { return local.Stats{} })
 	t.Sockets(func() (open, most int) { return 0, 1 })
+	t.Outbox(func() []outbox.Status { return []outbox.Status{{App: "a", Endpoint: outbox.Endpoint{Name: "w"}}} })
+	t.Sent("a", "w", 1, time.Second)
+	t.Failed("a", "w")
+	t.Died("a", "w")
+	t.Missed("a", "w")
+	t.Unrecorded("a")
 	t.Refused(1, hub.CodeForbidden)
 	t.RefusedConnection("bad_origin")
 	t.conns.of("websocket").ended.WithLabelValues(gone)

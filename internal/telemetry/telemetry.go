@@ -23,6 +23,7 @@ type Telemetry struct {
 	messages messages
 	commits  commits
 	requests requests
+	webhooks webhooks
 }
 
 var _ hub.Meter = (*Telemetry)(nil)
@@ -34,6 +35,7 @@ func New(version string) *Telemetry {
 	t.messages = newMessages(t.registry)
 	t.commits = newCommits(t.registry)
 	t.requests = newRequests(t.registry)
+	t.webhooks = newWebhooks(t.registry)
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "sno_build_info", Help: "Always 1; the labels say which build runs.",
 		ConstLabels: prometheus.Labels{"version": version, "go": runtime.Version()},
