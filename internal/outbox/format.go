@@ -58,9 +58,14 @@ func (e *Endpoint) native(app string, records []record, at time.Time) ([]byte, h
 	id, stamp := requestID(records), strconv.FormatInt(at.Unix(), 10)
 	signatures := make([]string, len(e.Secrets))
 	for i, secret := range e.Secrets {
-		signatures[i] = "v1," + base64.StdEncoding.EncodeToString(sum(secret, []byte(id+"."+stamp+"."), body))
+		signatures[i] = signature(secret, id, stamp, body)
 	}
 	return body, http.Header{"Webhook-Id": {id}, "Webhook-Timestamp": {stamp}, "Webhook-Signature": {strings.Join(signatures, " ")}}, nil
+}
+
+// signature is one of Standard Webhooks.
+func signature(secret []byte, id, stamp string, body []byte) string {
+	return "v1," + base64.StdEncoding.EncodeToString(sum(secret, []byte(id+"."+stamp+"."), body))
 }
 
 func nativeOf(app string, r *record) nativeEvent {
