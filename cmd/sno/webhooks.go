@@ -52,8 +52,9 @@ request that failed did.
 
 With --json each webhook is one line, as in the HTTP API.`,
 		Example: `  sno webhooks
+  sno webhooks test orders
   sno webhooks dead orders
-  sno webhooks resend orders`,
+  sno webhooks resend orders --all`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			var page struct{ Webhooks []webhookRow }
@@ -68,68 +69,145 @@ With --json each webhook is one line, as in the HTTP API.`,
 	}
 	n.flags(c)
 	c.Flags().BoolVar(&asJSON, "json", false, "one line of JSON per webhook")
-	c.AddCommand(newWebhooksDead(), newWebhooksAct("resend", "Send dead letters again",
-		"Have dead letters sent again, all of the webhook or the one of --id. It is stored when the command ends. They come after what has happened since.",
-		http.MethodPost, "/resend", "resent"), newWebhooksAct("discard", "Forget dead letters",
-		"Forget dead letters, all of the webhook or the one of --id.", http.MethodDelete, "/dead", "discarded"))
+	c.AddCommand(newWebhooksTest(), newWebhooksDead(),
+		newWebhooksAct("resend", "Send dead letters again",
+			"Have a dead letter sent again, or all of the webhook. It is stored when the command ends. They come after what has happened since.",
+			http.MethodPost, "/resend", "resent"),
+		newWebhooksAct("discard", "Forget dead letters", "Forget a dead letter, or all of the webhook.", http.MethodDelete, "/dead", "discarded"))
 	return c
 }
 
 func webhookPath(name, of string) string { return "/v1/webhooks/" + url.PathEscape(name) + of }
 
-func newWebhooksDead() *cobra.Command {
+func newWebhooksTest() *cobra.Command {
 	var n credentials
-	var limit int
-	var asJSON bool
 	c := &cobra.Command{
-		Use:   "dead WEBHOOK",
-		Short: "List the events that a webhook has not taken in time",
-		Long: `List a webhook's dead letters, the oldest first: the events that it has not taken for a day and that are not tried any more.
-
-With --json each is one line, as in the HTTP API.`,
-		Example: `  sno webhooks dead orders
-  sno webhooks dead orders --json`,
-		Args: usageArgs(cobra.ExactArgs(1)),
+		Use:   "test WEBHOOK",
+		Short: "Send a webhook an event now",
+		Long: `Have the server send a webhook an event of the type "test", at once and signed as any other, and say what came of it. If it is taken, what the webhook has not taken before is
+tried again at once.`,
+		Example: "  sno webhooks test orders",
+		Args:    usageArgs(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
-			if limit < 0 {
-				return usage("--limit is a number of dead letters, not negative")
+			var a struct {
+				Taken  bool
+				Took   int
+				Reason string
 			}
-			rows, err := pages(url.Values{}, limit, func(r deadRow) string { return strconv.FormatUint(r.Offset, 10) }, func(query url.Values) ([]deadRow, bool, error) {
-				var page struct {
-					Dead []deadRow
-					More bool
-				}
-				err := n.ask(c.Context(), http.MethodGet, webhookPath(args[0], "/dead"), query, nil, &page)
-				return page.Dead, page.More, err
-			})
-			if err != nil {
-				return fmt.Errorf("dead letters of %s: %w", printable(args[0]), err)
+			if err := n.ask(c.Context(), http.MethodPost, webhookPath(args[0], "/test"), nil, nil, &a); err != nil {
+				return fmt.Errorf("test %s: %w", printable(args[0]), err)
 			}
-			return printRows(c, asJSON, "ID\tTYPE\tCHANNEL\tTIME\tFAILURES\tREASON", rows, func(r deadRow) string {
-				return fmt.Sprintf("%s\t%s\t%s\t%s\t%d\t%s", printable(r.ID), printable(r.Type), printable(r.Channel), time.UnixMilli(r.Time).UTC().Format(time.RFC3339), r.Failures, printable(r.Reason))
-			})
+			if !a.Taken {
+				return fmt.Errorf("%s has not taken the event: %s", printable(args[0]), printable(a.Reason))
+			}
+			_, err := fmt.Fprintf(c.OutOrStdout(), "%s has taken the event in %d ms\n", printable(args[0]), a.Took)
+			return err
 		},
 	}
 	n.flags(c)
-	c.Flags().IntVar(&limit, "limit", 0, "at most so many dead letters")
-	c.Flags().BoolVar(&asJSON, "json", false, "one line of JSON per dead letter")
 	return c
+}
+
+// dead is one run of sno webhooks dead.
+type dead struct {
+	credentials
+	limit  int
+	asJSON bool
+	cmd    *cobra.Command
+}
+
+func newWebhooksDead() *cobra.Command {
+	d := &dead{}
+	c := &cobra.Command{
+		Use:   "dead WEBHOOK [ID]",
+		Short: "List the events that a webhook has not taken in time, or show one",
+		Long: `List a webhook's dead letters, the oldest first: the events that it has not taken for a day and that are not tried any more. With the id of an event, also what was in it.
+
+With --json each is one line, as in the HTTP API.`,
+		Example: `  sno webhooks dead orders
+  sno webhooks dead orders 4GHTSQ7XV3MRZ5Y2LBWPKJ6NDC --json`,
+		Args: usageArgs(cobra.RangeArgs(1, 2)),
+		RunE: func(c *cobra.Command, args []string) error {
+			d.cmd = c
+			return d.run(args[0], append(args, "")[1])
+		},
+	}
+	d.flags(c)
+	c.Flags().IntVar(&d.limit, "limit", 0, "at most so many dead letters")
+	c.Flags().BoolVar(&d.asJSON, "json", false, "one line of JSON per dead letter")
+	return c
+}
+
+func (d *dead) run(webhook, id string) error {
+	if d.limit < 0 {
+		return usage("--limit is a number of dead letters, not negative")
+	}
+	if id != "" {
+		rows, _, err := d.page(webhook, url.Values{"id": {id}})
+		if err != nil {
+			return err
+		}
+		return d.show(rows)
+	}
+	rows, err := pages(url.Values{}, d.limit, func(r deadRow) string { return strconv.FormatUint(r.Offset, 10) }, func(query url.Values) ([]deadRow, bool, error) {
+		return d.page(webhook, query)
+	})
+	if err != nil {
+		return err
+	}
+	return d.print(rows)
+}
+
+func (d *dead) page(webhook string, query url.Values) ([]deadRow, bool, error) {
+	var page struct {
+		Dead []deadRow
+		More bool
+	}
+	if err := d.ask(d.cmd.Context(), http.MethodGet, webhookPath(webhook, "/dead"), query, nil, &page); err != nil {
+		return nil, false, fmt.Errorf("dead letters of %s: %w", printable(webhook), err)
+	}
+	return page.Dead, page.More, nil
+}
+
+func (d *dead) print(rows []deadRow) error {
+	return printRows(d.cmd, d.asJSON, "ID\tTYPE\tCHANNEL\tTIME\tFAILURES\tREASON", rows, func(r deadRow) string {
+		at := time.UnixMilli(r.Time).UTC().Format(time.RFC3339)
+		return fmt.Sprintf("%s\t%s\t%s\t%s\t%d\t%s", printable(r.ID), printable(r.Type), printable(r.Channel), at, r.Failures, printable(r.Reason))
+	})
+}
+
+// show prints also what most events have nothing of.
+func (d *dead) show(rows []deadRow) error {
+	if err := d.print(rows); err != nil || d.asJSON {
+		return err
+	}
+	fmt.Fprintln(d.cmd.OutOrStdout())
+	return printRows(d.cmd, false, "MEMBER\tEVENT\tSESSION\tDATA", rows, func(r deadRow) string {
+		data := string(r.Data)
+		if r.Count != nil {
+			data = strconv.Itoa(*r.Count)
+		}
+		return fmt.Sprintf("%s\t%s\t%s\t%s", firstOf(printable(r.Member), "-"), firstOf(printable(r.Event), "-"), firstOf(printable(r.Session), "-"), firstOf(printable(data), "-"))
+	})
 }
 
 // newWebhooksAct is a command that does something with dead letters.
 func newWebhooksAct(verb, short, long, method, of, done string) *cobra.Command {
 	var n credentials
-	var id string
+	var all bool
 	c := &cobra.Command{
-		Use:     verb + " WEBHOOK",
+		Use:     verb + " WEBHOOK ID",
 		Short:   short,
 		Long:    long,
-		Example: "  sno webhooks " + verb + " orders\n  sno webhooks " + verb + " orders --id 4GHTSQ7XV3MRZ5Y2LBWPKJ6NDC",
-		Args:    usageArgs(cobra.ExactArgs(1)),
+		Example: "  sno webhooks " + verb + " orders 4GHTSQ7XV3MRZ5Y2LBWPKJ6NDC\n  sno webhooks " + verb + " orders --all",
+		Args:    usageArgs(cobra.RangeArgs(1, 2)),
 		RunE: func(c *cobra.Command, args []string) error {
 			query := url.Values{}
-			if id != "" {
-				query.Set("id", id)
+			if len(args) == 2 {
+				query.Set("id", args[1])
+			}
+			if all == (len(args) == 2) {
+				return usage("give the id of an event, or --all; \"sno webhooks dead %s\" lists them", printable(args[0]))
 			}
 			answer := map[string]int{}
 			if err := n.ask(c.Context(), method, webhookPath(args[0], of), query, nil, &answer); err != nil {
@@ -140,6 +218,6 @@ func newWebhooksAct(verb, short, long, method, of, done string) *cobra.Command {
 		},
 	}
 	n.flags(c)
-	c.Flags().StringVar(&id, "id", "", "only the one of this event")
+	c.Flags().BoolVar(&all, "all", false, "all of the webhook")
 	return c
 }

@@ -29,6 +29,7 @@ var routes = map[string]map[string]handler{
 	"/v1/webhooks":                    {"GET": (*api).webhooks},
 	"/v1/webhooks/{webhook}/dead":     {"GET": (*api).deadLetters, "DELETE": (*api).discard},
 	"/v1/webhooks/{webhook}/resend":   {"POST": (*api).resend},
+	"/v1/webhooks/{webhook}/test":     {"POST": (*api).tryWebhook},
 	"/v1/channels/{channel}":          {"GET": (*api).channelInfo},
 	"/v1/channels/{channel}/messages": {"GET": (*api).history, "POST": (*api).publish},
 	"/v1/channels/{channel}/presence": {"GET": (*api).members},

@@ -14,7 +14,7 @@ func (a *api) channels(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	limit, err := pageLimit(q.params, hub.MaxChannels)
+	limit, err := pageLimit(q.params)
 	if err != nil {
 		return err
 	}

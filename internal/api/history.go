@@ -137,7 +137,7 @@ func parseQuery(params map[string]string, now time.Time) (hub.Query, error) {
 		return q, nil
 	}
 	var err error
-	q.Limit, err = pageLimit(params, maxLimit)
+	q.Limit, err = pageLimit(params)
 	return q, err
 }
 

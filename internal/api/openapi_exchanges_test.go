@@ -23,7 +23,8 @@ const (
 
 // elsewhere are answers that no exchange has, and why.
 var elsewhere = map[string]string{
-	"GET /readyz 503": "of a server that drains or cannot store: the tests of the server have it",
+	"GET /readyz 503":                      "of a server that drains or cannot store: the tests of the server have it",
+	"POST /v1/webhooks/{webhook}/test 503": "of a store that cannot be read: the tests of the outbox have it",
 }
 
 // exchanges have every operation answer with every status that the document gives it, but for the streaming ones.
@@ -80,6 +81,8 @@ func exchanges(t *testing.T, url string) []exchange {
 		{method: "GET", path: "/v1/webhooks?x=1", bad: true, status: 400},
 		{method: "GET", path: orders + "/dead", status: 200},
 		{method: "GET", path: orders + "/dead?after=x", bad: true, status: 400},
+		{method: "GET", path: orders + "/dead?id=x&limit=1", status: 400},
+		{method: "GET", path: orders + "/dead?id=unknown&app=shop", status: 404},
 		{method: "GET", path: "/v1/webhooks/nobody/dead", status: 404},
 		{method: "DELETE", path: orders + "/dead", status: 200},
 		{method: "DELETE", path: orders + "/dead?x=1", bad: true, status: 400},
@@ -87,9 +90,12 @@ func exchanges(t *testing.T, url string) []exchange {
 		{method: "POST", path: orders + "/resend", status: 200},
 		{method: "POST", path: orders + "/resend?x=1", bad: true, status: 400},
 		{method: "POST", path: orders + "/resend?id=unknown", status: 404},
+		{method: "POST", path: orders + "/test", status: 200},
+		{method: "POST", path: orders + "/test?x=1", bad: true, status: 400},
+		{method: "POST", path: "/v1/webhooks/nobody/test", status: 404},
 	}
-	for operation, path := range map[string]string{"GET": "/v1/webhooks", "GET ": orders + "/dead", "DELETE": orders + "/dead", "POST": orders + "/resend"} {
-		method := strings.TrimSpace(operation)
+	for _, operation := range []string{"GET /v1/webhooks", "GET " + orders + "/dead", "DELETE " + orders + "/dead", "POST " + orders + "/resend", "POST " + orders + "/test"} {
+		method, path, _ := strings.Cut(operation, " ")
 		all = append(all, exchange{method: method, path: path, headers: []string{wrong}, status: 401}, exchange{method: method, path: path, headers: []string{ann}, status: 403})
 	}
 	for _, path := range []string{chat, messages} {

@@ -64,14 +64,14 @@ func parameters(raw string, known ...string) (map[string]string, error) {
 }
 
 // pageLimit is the parameter limit: how much a page has at most.
-func pageLimit(params map[string]string, most int) (int, error) {
+func pageLimit(params map[string]string) (int, error) {
 	s, given := params["limit"]
 	if !given {
 		return defaultLimit, nil
 	}
 	n, err := strconv.Atoi(s)
-	if err != nil || n < 1 || n > most {
-		return 0, hub.Errorf(hub.CodeBadRequest, "limit is %q; it must be from 1 to %d", clip(s), most)
+	if err != nil || n < 1 || n > maxLimit {
+		return 0, hub.Errorf(hub.CodeBadRequest, "limit is %q; it must be from 1 to %d", clip(s), maxLimit)
 	}
 	return n, nil
 }

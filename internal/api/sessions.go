@@ -14,7 +14,7 @@ func (a *api) sessions(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	limit, err := pageLimit(q.params, hub.MaxSessions)
+	limit, err := pageLimit(q.params)
 	if err != nil {
 		return err
 	}

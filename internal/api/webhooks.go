@@ -11,9 +11,6 @@ import (
 	"github.com/snoserver/sno/internal/protocol/messagejson"
 )
 
-// maxDeadLetters is how many a page has at most.
-const maxDeadLetters = 1000
-
 // askWebhooks reads a request of one who administers the app.
 func (a *api) askWebhooks(r *http.Request, known ...string) (question, error) {
 	q, err := a.ask(r, known...)
@@ -70,11 +67,14 @@ func appendTime(b []byte, name string, t time.Time) []byte {
 
 // deadLetters is GET /v1/webhooks/{webhook}/dead.
 func (a *api) deadLetters(w http.ResponseWriter, r *http.Request) error {
-	q, err := a.askWebhooks(r, "after", "limit")
+	q, err := a.askWebhooks(r, "after", "limit", "id")
 	if err != nil {
 		return err
 	}
-	limit, err := pageLimit(q.params, maxDeadLetters)
+	if id, given := q.params["id"]; given {
+		return a.deadLetter(w, r, &q, id)
+	}
+	limit, err := pageLimit(q.params)
 	if err != nil {
 		return err
 	}
@@ -88,6 +88,26 @@ func (a *api) deadLetters(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	writeDead(w, page, more)
+	return nil
+}
+
+// deadLetter answers with the one of an event.
+func (a *api) deadLetter(w http.ResponseWriter, r *http.Request, q *question, id string) error {
+	for _, name := range []string{"after", "limit"} {
+		if _, given := q.params[name]; given {
+			return hub.Errorf(hub.CodeBadRequest, "id names one dead letter and %s is about a list; give one", name)
+		}
+	}
+	d, err := a.outbox.DeadLetter(r.Context(), q.grant.App, r.PathValue("webhook"), id)
+	if err != nil {
+		return err
+	}
+	writeDead(w, []outbox.DeadLetter{d}, false)
+	return nil
+}
+
+func writeDead(w http.ResponseWriter, page []outbox.DeadLetter, more bool) {
 	b := []byte(`{"dead":[`)
 	for i := range page {
 		if i > 0 {
@@ -96,7 +116,6 @@ func (a *api) deadLetters(w http.ResponseWriter, r *http.Request) error {
 		b = appendDeadLetter(b, &page[i])
 	}
 	writeJSON(w, append(strconv.AppendBool(append(b, `],"more":`...), more), '}'))
-	return nil
 }
 
 func appendDeadLetter(b []byte, d *outbox.DeadLetter) []byte {
@@ -143,8 +162,27 @@ func (a *api) exhume(w http.ResponseWriter, r *http.Request, what string, do fun
 		return err
 	}
 	if ids != nil && n == 0 {
-		return hub.Errorf(hub.CodeNotFound, "there is no dead letter %q; it may have been sent again or discarded", clip(q.params["id"]))
+		return outbox.NoDeadLetter(q.params["id"])
 	}
 	writeJSON(w, append(strconv.AppendInt(append(messagejson.AppendString([]byte{'{'}, what), ':'), int64(n), 10), '}'))
+	return nil
+}
+
+// tryWebhook is POST /v1/webhooks/{webhook}/test.
+func (a *api) tryWebhook(w http.ResponseWriter, r *http.Request) error {
+	q, err := a.askWebhooks(r)
+	if err != nil {
+		return err
+	}
+	attempt, err := a.outbox.Try(r.Context(), q.grant.App, r.PathValue("webhook"))
+	if err != nil {
+		return err
+	}
+	b := strconv.AppendBool([]byte(`{"taken":`), attempt.Taken)
+	b = strconv.AppendInt(append(b, `,"took":`...), attempt.Took.Milliseconds(), 10)
+	if !attempt.Taken {
+		b = messagejson.AppendString(append(b, `,"reason":`...), attempt.Reason)
+	}
+	writeJSON(w, append(b, '}'))
 	return nil
 }

@@ -5,11 +5,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"reflect"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/snoserver/sno/internal/api"
+	"github.com/snoserver/sno/internal/hub"
 	"github.com/snoserver/sno/internal/outbox"
 )
 
@@ -38,13 +40,9 @@ func TestDeadLetters(t *testing.T) {
 		Name: "orders", URL: receiver.URL + "/?key=hidden", Secrets: [][]byte{[]byte("secret")}, Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 	})
 	d := openDocument(t)
-	for _, e := range []outbox.Event{
-		{Type: outbox.ClientEvent, Channel: "c", Name: "client-a", Data: []byte(`{"a":1}`), Session: "s", Member: "ann"},
-		{Type: outbox.SubscriptionCount, Channel: "c"},
-		{Type: outbox.CacheMiss, Channel: "d"},
-	} {
-		box.Record("shop", e, nil)
-	}
+	box.ClientEvent(hub.Channel{App: "shop", Name: "c"}, "client-a", []byte(`{"a":1}`), "s", "ann")
+	box.SubscriptionCount(hub.Channel{App: "shop", Name: "c"}, 0)
+	box.CacheMiss(hub.Channel{App: "shop", Name: "d"})
 	ask := func(path string, into any) {
 		t.Helper()
 		if err := json.Unmarshal(d.check(t, url, exchange{method: "GET", path: path, status: 200}), into); err != nil {
@@ -75,7 +73,28 @@ func TestDeadLetters(t *testing.T) {
 	if len(rest.Dead) != 1 || rest.More {
 		t.Fatalf("%+v", rest)
 	}
+	var one deadPage
+	if ask("/v1/webhooks/orders/dead?id="+page.Dead[1].ID, &one); len(one.Dead) != 1 || one.More || !reflect.DeepEqual(one.Dead[0], page.Dead[1]) {
+		t.Errorf("got %+v, want %+v", one, page.Dead[1])
+	}
+	var tried struct {
+		Taken  bool
+		Reason string
+	}
+	try := func() {
+		t.Helper()
+		tried.Reason = ""
+		if err := json.Unmarshal(d.check(t, url, exchange{method: "POST", path: "/v1/webhooks/orders/test", status: 200}), &tried); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if try(); tried.Taken || tried.Reason != "status 418: not today" {
+		t.Errorf("%+v", tried)
+	}
 	fine.Store(true)
+	if try(); !tried.Taken || tried.Reason != "" {
+		t.Errorf("%+v", tried)
+	}
 	d.check(t, url, exchange{method: "POST", path: "/v1/webhooks/orders/resend?id=" + page.Dead[0].ID, status: 200})
 	d.check(t, url, exchange{method: "DELETE", path: "/v1/webhooks/orders/dead?id=" + page.Dead[1].ID, status: 200})
 	var left deadPage

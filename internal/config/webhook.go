@@ -13,7 +13,7 @@ import (
 type Webhook struct {
 	Name         string   `toml:"name" doc:"1 to 64 letters, digits, '_', '-' and '.', unique in the app. What has the same name goes on where it has got to, wherever its URL leads."`
 	URL          string   `toml:"url" doc:"Where the events are posted to: an https URL, or http within allow_networks."`
-	Events       []string `toml:"events" doc:"The types it gets: channel_occupied, channel_vacated, member_added, member_removed; all unless set."`
+	Events       []string `toml:"events" doc:"The types it gets: channel_occupied, channel_vacated, member_added, member_removed, and of protocols that have them client_event, cache_miss, subscription_count; all unless set."`
 	Channels     []string `toml:"channels" doc:"Patterns of the channels whose events it gets; all unless set."`
 	Format       string   `toml:"format" values:"native|pusher" doc:"How a request looks and is signed. native, unless set: as Standard Webhooks say; pusher: as Pusher's webhooks, for its libraries."`
 	Secret       Secret   `toml:"secret" doc:"Signs native requests: whsec_ and 24 to 64 bytes in base64, for example from: echo whsec_$(openssl rand -base64 32)"`

@@ -3,7 +3,8 @@ package outbox
 import (
 	"context"
 	"crypto/rand"
-	"sync"
+	"maps"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -26,8 +27,10 @@ type box struct {
 	end  context.CancelFunc
 	done chan struct{} // closed when the recorder has ended
 
-	mu       sync.Mutex
-	couriers map[string]*running // by the endpoint's name
+	couriers atomic.Pointer[map[string]*running] // by the endpoint's name; replaced as a whole
+	misses   misses
+
+	complained atomic.Int64 // when complain has logged last, in Unix nanoseconds
 
 	// The recorder's own.
 	at                  hub.Position // the end of the log of events
@@ -42,7 +45,8 @@ type running struct {
 }
 
 func newBox(app string, o *Options) *box {
-	b := &box{app: app, o: o, wake: make(chan struct{}, 1), done: make(chan struct{}), couriers: map[string]*running{}}
+	b := &box{app: app, o: o, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	b.couriers.Store(&map[string]*running{})
 	b.tracker = newTracker(o.Grace, func() { poke(b.wake) })
 	b.stop, b.end = context.WithCancel(context.Background())
 	return b
@@ -104,7 +108,7 @@ func (b *box) step() (next time.Time, busy bool) {
 }
 
 // put has the log take changes and events, in that order, and tells the couriers. What it does not take for now stays.
-func (b *box) put(changes []change, events []queued) {
+func (b *box) put(changes []change, events []record) {
 	order := new(hub.Order)
 	entries := make([]hub.Entry, 0, len(changes)+len(events))
 	add := func(r *record) {
@@ -120,32 +124,31 @@ func (b *box) put(changes []change, events []queued) {
 		add(&record{ID: rand.Text(), Event: Event{Type: c.kind(), Channel: c.channel, Member: c.member}})
 	}
 	for i := range events {
-		add(&events[i].record)
+		add(&events[i])
 	}
 	results, err := appended(context.Background(), b.o.Log, entries) // it answers, also when it closes
 	if err != nil {
 		return
 	}
-	b.took(changes, events, results)
-	for _, c := range b.all() {
+	b.took(changes, results)
+	for _, c := range *b.couriers.Load() {
 		poke(c.news)
 	}
 }
 
 // took takes the log's word on what it was asked to take.
-func (b *box) took(changes []change, events []queued, results []hub.Result) {
+func (b *box) took(changes []change, results []hub.Result) {
 	for i, c := range changes {
 		b.tracker.recorded(c, results[i].Err == nil)
 	}
 	settled := 0
-	for i, r := range results[len(changes):] {
+	for _, r := range results[len(changes):] {
 		if hub.Retryable(r.Err) {
 			break
 		}
 		if settled++; r.Err != nil {
 			b.o.Meter.Unrecorded(b.app)
 		}
-		events[i].stored(r.Err)
 	}
 	b.queue.drop(settled)
 	for _, r := range results {
@@ -155,8 +158,18 @@ func (b *box) took(changes []change, events []queued, results []hub.Result) {
 			continue
 		}
 		b.penalty = time.Now().Add(tryAgain)
-		b.o.Logger.Error("store an event for the webhooks; it is tried again", "app", b.app, "error", r.Err)
+		b.complain("store events for the webhooks", r.Err)
 		return
+	}
+}
+
+// complaints is how often an app's log says why events are not recorded: there may be thousands a second.
+const complaints = 10 * time.Second
+
+func (b *box) complain(what string, err error) {
+	now := time.Now().UnixNano()
+	if last := b.complained.Load(); now-last >= int64(complaints) && b.complained.CompareAndSwap(last, now) {
+		b.o.Logger.Error(what, "app", b.app, "error", err)
 	}
 }
 
@@ -185,29 +198,20 @@ func (b *box) finish() {
 	b.census(ctx)
 }
 
-// abandon tells those whose events have not been stored.
+// abandon counts the events that have not been stored.
 func (b *box) abandon() {
-	for _, e := range b.queue.close() {
+	for range b.queue.close() {
 		b.o.Meter.Unrecorded(b.app)
-		e.stored(errEnded)
 	}
 }
 
 // all are the couriers.
-func (b *box) all() []*running {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	all := make([]*running, 0, len(b.couriers))
-	for _, c := range b.couriers {
-		all = append(all, c)
-	}
-	return all
-}
+func (b *box) all() []*running { return slices.Collect(maps.Values(*b.couriers.Load())) }
 
 // wants says whether any endpoint wants an event.
 func (b *box) wants(e *Event) bool {
-	for _, c := range b.all() {
-		if c.endpoint.wants(&record{Event: *e}) {
+	for _, c := range *b.couriers.Load() {
+		if c.endpoint.wantsType(e.Type) && c.endpoint.wantsChannel(e.Channel) {
 			return true
 		}
 	}

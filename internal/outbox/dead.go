@@ -76,15 +76,39 @@ func (x *Outbox) DeadLetters(ctx context.Context, app, endpoint string, after ui
 		return nil, false, err
 	}
 	for _, m := range page.Messages {
-		d, r, err := readDeadLetter(m)
-		if err != nil {
-			d.Reason = err.Error() // whoever looks has to see it, to discard it
-		}
-		letters = append(letters, DeadLetter{
-			Offset: m.Offset, ID: r.ID, Time: time.UnixMilli(r.Time), Event: r.Event, Failures: d.Failures, Reason: d.Reason, Died: time.UnixMilli(d.Died),
-		})
+		letters = append(letters, letterOf(m))
 	}
 	return letters, page.More, nil
+}
+
+// DeadLetter returns the one of an event. The error is a *hub.Error if there is none.
+func (x *Outbox) DeadLetter(ctx context.Context, app, endpoint, id string) (d DeadLetter, err error) {
+	if _, err := x.courier(app, endpoint); err != nil {
+		return d, err
+	}
+	_, err = each(ctx, x.o.Log, deadChannel(app, endpoint), nil, deadKeep, func(m *hub.Message) {
+		if found := letterOf(m); found.ID == id {
+			d = found
+		}
+	})
+	if err == nil && d.Offset == 0 {
+		err = NoDeadLetter(id)
+	}
+	return d, err
+}
+
+// NoDeadLetter is the error for an event that is no dead letter.
+func NoDeadLetter(id string) error {
+	return hub.Errorf(hub.CodeNotFound, "there is no dead letter %.64q; it may have been sent again or discarded", id)
+}
+
+// letterOf reads a dead letter. One that cannot be read says so, since whoever looks has to see it to discard it.
+func letterOf(m *hub.Message) DeadLetter {
+	d, r, err := readDeadLetter(m)
+	if err != nil {
+		d.Reason = err.Error()
+	}
+	return DeadLetter{Offset: m.Offset, ID: r.ID, Time: time.UnixMilli(r.Time), Event: r.Event, Failures: d.Failures, Reason: d.Reason, Died: time.UnixMilli(d.Died)}
 }
 
 // Resend has an endpoint's dead letters sent again, all or those of some events, and returns how many they are when that is stored. They come after what has happened since.
@@ -112,18 +136,20 @@ func (x *Outbox) exhume(ctx context.Context, app, endpoint string, ids []string,
 	_, err = each(ctx, x.o.Log, deadChannel(app, endpoint), nil, deadKeep, func(m *hub.Message) {
 		last = m.Offset
 		_, r, err := readDeadLetter(m)
-		chosen := err != nil || ids == nil || slices.Contains(ids, r.ID) // what cannot be read goes
-		switch {
-		case !chosen:
+		chosen := ids == nil || slices.Contains(ids, r.ID)
+		if err != nil {
+			chosen = ids == nil && !resend // what cannot be read cannot be sent
+		}
+		if !chosen {
 			again := &hub.Message{Channel: m.Channel, OwnID: true, Event: m.Event, Data: m.Data}
 			entries = append(entries, hub.Entry{Message: again, Keep: deadKeep})
-		case err == nil:
-			n++
-			if e, err := x.again(app, &r); resend && err != nil {
-				failed = err
-			} else if resend {
-				entries = append(entries, e)
-			}
+			return
+		}
+		n++
+		if resend {
+			again, err := r.message(app)
+			failed = errors.Join(failed, err)
+			entries = append(entries, hub.Entry{Message: again, Keep: x.keepOf(app)})
 		}
 	})
 	if err := errors.Join(err, failed); err != nil || last == 0 {
@@ -136,10 +162,4 @@ func (x *Outbox) exhume(ctx context.Context, app, endpoint string, ids []string,
 	}
 	poke(c.news)
 	return n, x.o.Log.Trim(ctx, deadChannel(app, endpoint), last)
-}
-
-// again is the entry that has a record sent again.
-func (x *Outbox) again(app string, r *record) (hub.Entry, error) {
-	m, err := r.message(app)
-	return hub.Entry{Message: m, Keep: x.keepOf(app)}, err
 }

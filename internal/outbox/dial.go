@@ -63,7 +63,7 @@ type guard struct {
 func (g *guard) control(_, address string, _ syscall.RawConn) error {
 	at, err := netip.ParseAddrPort(address)
 	if err != nil {
-		return &refusedError{fmt.Sprintf("%s is no address of the internet", address)}
+		return &refusedError{address + " is no address of the internet"}
 	}
 	a := at.Addr().Unmap().WithZone("")
 	switch {

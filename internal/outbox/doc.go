@@ -12,9 +12,9 @@
 //   - Memory is bounded by what is there (channels, members) and by the number of endpoints. What an endpoint has not taken is on disk.
 //   - A connection is made to no address that is not public, unless its network is allowed: the address of the connection itself is checked, and redirects are not followed.
 //
-// A hub.Observer tells what happens; what only a protocol knows comes by Outbox.Record. The hub, publishing and delivering wait for nothing here.
+// A hub.Observer tells what happens; what only a protocol knows comes by Outbox.ClientEvent, CacheMiss and SubscriptionCount. The hub, publishing and delivering wait for nothing here.
 //
-// Lock order: the hub's locks → tracker.mu; Outbox.setting → box.mu; courier.keeping → courier.mu. Nothing blocks under tracker.mu, box.mu and courier.mu.
+// Lock order: the hub's locks → tracker.mu; courier.keeping → courier.mu. Nothing blocks under tracker.mu and courier.mu.
 //
 // DESIGN.md says why it is as it is.
 package outbox

@@ -83,16 +83,21 @@ func (w *world) restart() {
 // record has events stored, one after the other.
 func (w *world) record(events ...Event) {
 	w.t.Helper()
+	b := (*w.boxes.Load())["a"]
 	for _, e := range events {
-		done := make(chan error, 1)
-		w.Record("a", e, func(err error) { done <- err })
-		select {
-		case err := <-done:
-			if err != nil {
-				w.t.Fatal(err)
-			}
-		case <-time.After(patience):
-			w.t.Fatal("the event was not stored")
+		if err := b.enqueue(e); err != nil {
+			w.t.Fatal(err)
+		}
+		w.until("the event is stored", func() bool { return len(b.queue.head(1)) == 0 })
+	}
+}
+
+// until waits for something.
+func (w *world) until(what string, ok func() bool) {
+	w.t.Helper()
+	for deadline := time.Now().Add(patience); !ok(); <-time.After(time.Millisecond) {
+		if time.Now().After(deadline) {
+			w.t.Fatal("not in time: ", what)
 		}
 	}
 }
@@ -180,8 +185,9 @@ func (r *receiver) events(n int) []nativeEvent {
 	return r.until(fmt.Sprint(n, " events"), func(got []nativeEvent, _ int) bool { return len(got) >= n })
 }
 
+// briefly shows the last of them.
 func briefly(events []nativeEvent) (all []string) {
-	for _, e := range events {
+	for _, e := range events[max(0, len(events)-50):] {
 		all = append(all, fmt.Sprintf("%s %s %s%s", e.Type, e.Data.Channel, e.Data.Member, e.Data.Data))
 	}
 	return all

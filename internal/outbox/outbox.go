@@ -3,7 +3,6 @@ package outbox
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"log/slog"
 	"maps"
 	"net"
@@ -36,6 +35,8 @@ type Options struct {
 type App struct {
 	ID        string
 	Endpoints []Endpoint
+	// Hidden are patterns of channels whose coming and going no endpoint is told of: those that a protocol has for itself.
+	Hidden []string
 	// Bytes is how much of its events is kept for endpoints that do not take them. 0: DefaultBytes.
 	Bytes int64
 }
@@ -116,7 +117,7 @@ func (x *Outbox) SetApps(apps []App) {
 			b = newBox(app.ID, &x.o)
 		}
 		b.keep.Store(&hub.Retention{Age: logAge, Bytes: cmp.Or(app.Bytes, DefaultBytes)})
-		b.tracker.want(tracked(app.Endpoints))
+		b.tracker.want(tracked(app))
 		after[app.ID] = b
 		b.employ(app.Endpoints)
 		if known {
@@ -137,10 +138,10 @@ func (x *Outbox) SetApps(apps []App) {
 	}
 }
 
-// tracked says what has to be known for endpoints.
-func tracked(endpoints []Endpoint) func(key) bool {
+// tracked says what has to be known for the endpoints of an app.
+func tracked(app *App) func(key) bool {
 	var channels, members []Endpoint
-	for _, e := range endpoints {
+	for _, e := range app.Endpoints {
 		if e.wantsType(ChannelOccupied) || e.wantsType(ChannelVacated) {
 			channels = append(channels, e)
 		}
@@ -148,7 +149,11 @@ func tracked(endpoints []Endpoint) func(key) bool {
 			members = append(members, e)
 		}
 	}
+	hidden := slices.Clone(app.Hidden)
 	return func(k key) bool {
+		if slices.ContainsFunc(hidden, func(p string) bool { return hub.Match(p, k.channel) }) {
+			return false
+		}
 		who := channels
 		if k.member != "" {
 			who = members
@@ -159,9 +164,7 @@ func tracked(endpoints []Endpoint) func(key) bool {
 
 // employ has a courier for each endpoint and no other. Those of endpoints that have changed are exchanged.
 func (b *box) employ(endpoints []Endpoint) {
-	b.mu.Lock()
-	before := maps.Clone(b.couriers)
-	b.mu.Unlock()
+	before := maps.Clone(*b.couriers.Load())
 	after := map[string]*running{}
 	for _, e := range endpoints {
 		if c := before[e.Name]; c != nil && c.endpoint.equal(&e) {
@@ -175,9 +178,7 @@ func (b *box) employ(endpoints []Endpoint) {
 			after[e.Name] = b.hire(e)
 		}
 	}
-	b.mu.Lock()
-	b.couriers = after
-	b.mu.Unlock()
+	b.couriers.Store(&after)
 }
 
 // hire starts a courier.
@@ -219,6 +220,13 @@ func (b *box) close() {
 	closeAll(b.all())
 }
 
+// Drain has no channel vacated and no member removed any more, for the time in which sessions are sent away: they come back to the next process, and what does not is told by that.
+func (x *Outbox) Drain() {
+	for _, b := range *x.boxes.Load() {
+		b.tracker.part()
+	}
+}
+
 // Close stores what is on its way and ends everything. The log is not used any more afterwards.
 func (x *Outbox) Close() {
 	x.setting.Lock()
@@ -229,29 +237,6 @@ func (x *Outbox) Close() {
 		closing.Go(b.close)
 	}
 	closing.Wait()
-}
-
-// Record has the endpoints of an app told of an event that only its caller knows of: client_event, cache_miss or subscription_count. It does not block. stored, if not nil, is called
-// once, maybe before Record returns: with nil when the event is durable, or nobody wants it, and else with the reason why it will reach nobody.
-func (x *Outbox) Record(app string, e Event, stored func(error)) {
-	if stored == nil {
-		stored = func(error) {}
-	}
-	b := (*x.boxes.Load())[app]
-	if b == nil || !b.wants(&e) {
-		stored(nil)
-		return
-	}
-	err := e.check()
-	if err == nil {
-		err = b.queue.put(queued{record{Event: e, ID: rand.Text()}, stored})
-	}
-	if err != nil {
-		b.o.Meter.Unrecorded(app)
-		stored(err)
-		return
-	}
-	poke(b.wake)
 }
 
 func (x *Outbox) set(ch hub.Channel, member string, there bool) {
@@ -275,9 +260,7 @@ func (x *Outbox) Left(ch hub.Channel, member string) { x.set(ch, member, false) 
 // courier returns that of an endpoint. The error is a *hub.Error.
 func (x *Outbox) courier(app, endpoint string) (*running, error) {
 	if b := (*x.boxes.Load())[app]; b != nil {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		if c := b.couriers[endpoint]; c != nil {
+		if c := (*b.couriers.Load())[endpoint]; c != nil {
 			return c, nil
 		}
 	}

@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/snoserver/sno/internal/hub"
@@ -12,18 +13,13 @@ const (
 	maxQueuedBytes = 16 << 20
 )
 
-// queued is an event on its way into the log.
-type queued struct {
-	record
-	stored func(error)
-}
-
-func (q *queued) size() int { return 256 + len(q.Channel) + len(q.Data) }
+// queuedSize is about what a record takes in memory.
+func queuedSize(r *record) int { return 256 + len(r.Channel) + len(r.Data) }
 
 // queue has the events that wait for the log.
 type queue struct {
 	mu     sync.Mutex
-	list   []queued
+	list   []record
 	bytes  int
 	closed bool
 }
@@ -32,25 +28,25 @@ var errEnded = hub.Errorf(hub.CodeUnavailable, "the app's webhooks have ended; t
 
 var errQueueFull = hub.Errorf(hub.CodeOverloaded, "%d events wait to be stored, the limit; the event was not recorded", maxQueued)
 
-func (q *queue) put(e queued) error {
+func (q *queue) put(r record) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
 		return errEnded
 	}
-	if len(q.list) >= maxQueued || q.bytes+e.size() > maxQueuedBytes {
+	if len(q.list) >= maxQueued || q.bytes+queuedSize(&r) > maxQueuedBytes {
 		return errQueueFull
 	}
-	q.list = append(q.list, e)
-	q.bytes += e.size()
+	q.list = append(q.list, r)
+	q.bytes += queuedSize(&r)
 	return nil
 }
 
 // head returns the first events, at most so many. They stay until they are dropped.
-func (q *queue) head(most int) []queued {
+func (q *queue) head(most int) []record {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return append([]queued(nil), q.list[:min(most, len(q.list))]...)
+	return slices.Clone(q.list[:min(most, len(q.list))])
 }
 
 // drop takes the first n.
@@ -58,7 +54,7 @@ func (q *queue) drop(n int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for i := range q.list[:n] {
-		q.bytes -= q.list[i].size()
+		q.bytes -= queuedSize(&q.list[i])
 	}
 	rest := copy(q.list, q.list[n:])
 	clear(q.list[rest:])
@@ -66,7 +62,7 @@ func (q *queue) drop(n int) {
 }
 
 // close takes no more, and returns what is there.
-func (q *queue) close() []queued {
+func (q *queue) close() []record {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	left := q.list

@@ -58,6 +58,7 @@ type tracker struct {
 
 	mu     sync.Mutex
 	on     bool // what is there is known
+	parts  bool // ends are not given out any more
 	beings map[key]*being
 	queue  byDue
 	seq    uint64
@@ -78,7 +79,9 @@ func (t *tracker) begin(told map[key]bool, by time.Time) {
 			b := &being{key: k, told: true}
 			t.beings[k] = b
 			t.going++
-			t.plan(b, by)
+			if !t.parts {
+				t.plan(b, by)
+			}
 		}
 	}
 }
@@ -122,6 +125,18 @@ func (t *tracker) set(k key, there bool) {
 	}
 }
 
+// part has nothing end any more: who goes from now on is sent away, and comes back to the next process. That finds what has not.
+func (t *tracker) part() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.parts = true
+	for _, b := range t.beings {
+		if b.told && !b.there {
+			t.cancel(b)
+		}
+	}
+}
+
 // settle plans what is to be done about a being, at the earliest at a time. Called with mu held.
 func (t *tracker) settle(b *being, at time.Time) {
 	switch {
@@ -129,6 +144,8 @@ func (t *tracker) settle(b *being, at time.Time) {
 		t.cancel(b)
 	case b.there == b.told:
 		t.forget(b)
+	case t.parts && b.told:
+		t.cancel(b)
 	case b.there || t.going > maxGoing:
 		t.plan(b, at)
 	default:

@@ -81,7 +81,7 @@ func TestTrackerTriesAgain(t *testing.T) {
 	})
 }
 
-// tracked is a tracker with what it has told, which outlives it.
+// trackedLog is a tracker with what it has told, which outlives it.
 type trackedLog struct {
 	t      *rapid.T
 	tr     *tracker
@@ -89,6 +89,7 @@ type trackedLog struct {
 	gone   map[key]time.Time // when it went
 	told   map[key]bool
 	back   time.Time // until when what was there at a start may come back
+	parts  bool
 }
 
 func (l *trackedLog) start() {
@@ -96,6 +97,12 @@ func (l *trackedLog) start() {
 	l.tr.want(everything)
 	l.back = time.Now().Add(DefaultReturn)
 	l.tr.begin(maps.Clone(l.told), l.back)
+	l.parts = false
+}
+
+func (l *trackedLog) restart() {
+	l.actual, l.gone = map[key]bool{}, map[key]time.Time{}
+	l.start()
 }
 
 func (l *trackedLog) step(ok bool) {
@@ -120,6 +127,9 @@ func (l *trackedLog) record(c change) {
 	}
 	if _, known := l.gone[c.key]; !c.there && !known && time.Now().Before(l.back) {
 		l.t.Fatalf("%v is told before it could come back", c)
+	}
+	if !c.there && l.parts {
+		l.t.Fatalf("%v is told of one who was sent away", c)
 	}
 	if l.told[c.key] = c.there; !c.there {
 		delete(l.told, c.key)
@@ -146,10 +156,11 @@ func TestTrackerConverges(t *testing.T) {
 				"sleep": func(r *rapid.T) {
 					time.Sleep(time.Duration(rapid.IntRange(1, 5000).Draw(r, "ms")) * time.Millisecond)
 				},
-				"step": func(r *rapid.T) { l.step(rapid.Bool().Draw(r, "ok")) },
-				"restart": func(*rapid.T) {
-					l.actual, l.gone = map[key]bool{}, map[key]time.Time{}
-					l.start()
+				"step":    func(r *rapid.T) { l.step(rapid.Bool().Draw(r, "ok")) },
+				"restart": func(*rapid.T) { l.restart() },
+				"part": func(*rapid.T) {
+					l.parts = true
+					l.tr.part()
 				},
 				"": func(r *rapid.T) {
 					going := 0
@@ -163,6 +174,9 @@ func TestTrackerConverges(t *testing.T) {
 					}
 				},
 			})
+			if l.parts {
+				l.restart()
+			}
 			for range 20 {
 				time.Sleep(DefaultReturn)
 				l.step(true)

@@ -25,6 +25,7 @@ func (s *Server) drain() {
 		defer close(stopped)
 		s.stopHTTP(window + lastWords)
 	}()
+	s.outbox.Drain()
 	s.goaway(window)
 	ctx, cancel := context.WithTimeout(context.Background(), window+lastWords)
 	defer cancel()
