@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -80,8 +81,8 @@ func (k *tellings) ids() int {
 	return len(ids)
 }
 
-// background starts a program, which is killed as with kill -9 when the test ends or before.
-func background(t *testing.T, out func(io.Reader), c *exec.Cmd) (kill func()) {
+// background starts a program, which is ended by a signal, or killed as with kill -9 when the test ends.
+func background(t *testing.T, out func(io.Reader), c *exec.Cmd) (end func(os.Signal)) {
 	t.Helper()
 	var stderr bytes.Buffer
 	c.Stderr = &stderr
@@ -97,20 +98,23 @@ func background(t *testing.T, out func(io.Reader), c *exec.Cmd) (kill func()) {
 		defer close(read)
 		out(pipe)
 	}()
-	kill = sync.OnceFunc(func() {
-		_ = c.Process.Kill()
-		<-read
-		_ = c.Wait()
-		if t.Failed() {
-			t.Logf("%v said\n%s", c.Args, &stderr)
-		}
-	})
-	t.Cleanup(kill)
-	return kill
+	var once sync.Once
+	end = func(how os.Signal) {
+		once.Do(func() {
+			_ = c.Process.Signal(how)
+			<-read
+			_ = c.Wait()
+			if t.Failed() {
+				t.Logf("%v said\n%s", c.Args, &stderr)
+			}
+		})
+	}
+	t.Cleanup(func() { end(os.Kill) })
+	return end
 }
 
-// The server is killed twice while a backend is down that else refuses, and forgets to answer: each event arrives at least once, those of a channel in order, in requests that the
-// libraries of backends vouch for. Nothing is told of the kills, since those who were there come back. The channels themselves keep no messages.
+// The server is killed twice, and drains once, while a backend is down that else refuses, and forgets to answer: each event arrives at least once, those of a channel in order, in requests that the
+// libraries of backends vouch for. Nothing is told of the kills and of the drain, since those who were there come back. The channels themselves keep no messages.
 func TestWebhooksSurviveKills(t *testing.T) {
 	t.Parallel()
 	if _, err := os.Stat(filepath.Join(libraries, "node_modules")); err != nil {
@@ -119,22 +123,23 @@ func TestWebhooksSurviveKills(t *testing.T) {
 		}
 		t.Skipf("%v: .ci/deps installs them", err)
 	}
-	const rooms = 8
 	w := newKilled(t)
 	w.receive()
 	w.serve()
-	ann := w.join("ann", rooms)
+	ann := w.join("ann")
 	w.until("ann is told of", func() bool { return w.k.ids() == 2*rooms })
-	w.receiver()
-	bob := w.join("bob", rooms)
+	w.receiver(os.Kill)
+	bob := w.join("bob")
 	w.until("bob waits", func() bool { return w.parked() == rooms })
-	w.server()
-	w.serve()
-	w.until("they are back", func() bool { return w.subscribers() == 2*rooms })
-	cid := w.join("cid", rooms)
+	for _, how := range []os.Signal{os.Kill, syscall.SIGTERM} {
+		w.server(how)
+		w.serve()
+		w.until("they are back", func() bool { return w.subscribers() == 2*rooms })
+	}
+	cid := w.join("cid")
 	w.leave(bob)
 	w.until("one has left", func() bool { return w.subscribers() == 2*rooms })
-	w.server() // anywhere between leaving and being told of
+	w.server(os.Kill) // anywhere between leaving and being told of
 	w.serve()
 	w.receive()
 	w.until("they are back", func() bool { return w.subscribers() == 2*rooms })
@@ -179,6 +184,9 @@ func TestWebhooksSurviveKills(t *testing.T) {
 	w.k.mu.Unlock()
 }
 
+// rooms is how many channels there are.
+const rooms = 8
+
 func room(n int) string { return fmt.Sprint("presence-", n) }
 
 // killed is a server with two webhooks at one receiver.
@@ -187,7 +195,7 @@ type killed struct {
 	k                *tellings
 	dir, port        string // the server's
 	receiverPort     string
-	server, receiver func() // kill them
+	server, receiver func(os.Signal) // end them
 }
 
 func newKilled(t *testing.T) *killed {
@@ -196,6 +204,7 @@ func newKilled(t *testing.T) *killed {
 listen = "127.0.0.1:%[1]s"
 admin.listen = "127.0.0.1:0"
 data = "data"
+drain = "8s" # longer than the grace
 [[app]]
 id = "shop"
 [[app.key]]
@@ -244,7 +253,7 @@ func (w *killed) serve() {
 }
 
 // join has a client enter all rooms, which it is in until it leaves, through all kills.
-func (w *killed) join(name string, rooms int) *client.Client {
+func (w *killed) join(name string) *client.Client {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), servePatience)
 	defer cancel()
@@ -278,9 +287,10 @@ func (w *killed) until(what string, ok func() bool) {
 	w.t.Helper()
 	for deadline := time.Now().Add(90 * time.Second); !ok(); <-time.After(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			w.k.mu.Lock()
-			defer w.k.mu.Unlock()
-			w.t.Fatalf("not in time: %s; told were %v", what, w.k.events)
+			for n := range rooms {
+				w.t.Logf("%s: told %v, and %v", room(n), w.k.of("/native", room(n)), w.k.of("/pusher", room(n)))
+			}
+			w.t.Fatal("not in time: ", what)
 		}
 	}
 }

@@ -149,6 +149,32 @@ func TestRestartVacates(t *testing.T) {
 	}
 }
 
+// Who goes while the server drains has not left: the next process tells of it, if it does not come back there.
+func TestDrain(t *testing.T) {
+	r := receive(t)
+	w := open(t, Options{Grace: time.Millisecond, Return: 200 * time.Millisecond}, at("one", r))
+	w.ready()
+	before, c := hub.Channel{App: "a", Name: "before"}, hub.Channel{App: "a", Name: "c"}
+	w.Occupied(before)
+	w.Occupied(c)
+	w.Entered(c, "ann")
+	r.events(3)
+	w.Vacated(before)
+	r.events(4)
+	w.Drain()
+	w.Left(c, "ann")
+	w.Vacated(c)
+	w.record(said("other", 1)) // long after the grace
+	w.close()
+	if got := r.events(4); len(got) > 5 || slices.Contains(kindsOf(got), "channel_vacated c") || slices.Contains(kindsOf(got), "member_removed cann") {
+		t.Errorf("got %v", kindsOf(got))
+	}
+	w.start()
+	r.until("the ends", func(got []nativeEvent, _ int) bool {
+		return slices.Contains(kindsOf(got), "channel_vacated c") && slices.Contains(kindsOf(got), "member_removed cann")
+	})
+}
+
 // ready waits until the outbox knows what the log says.
 func (w *world) ready() {
 	w.t.Helper()

@@ -21,7 +21,7 @@ const (
 	DefaultLife = 24 * time.Hour
 	// lastTries is how often an event is tried that is older than that, unless everything has failed for so long.
 	lastTries = 5
-	// quiet is after how long without success the next one has everything parked tried at once: the endpoint is back.
+	// quiet is after how long without success the next one has everything parked tried at once, and after how long without a failure the next one is logged.
 	quiet = 10 * time.Second
 	// lastWords is how long requests that are under way have to end when a courier stops.
 	lastWords = 3 * time.Second
@@ -168,12 +168,17 @@ func (c *courier) succeeded(events int, took time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if now.Sub(c.status.lastSuccess) > quiet {
-		for _, k := range c.progress.Parked {
-			k.due = now
-		}
-		poke(c.visit)
+		c.revive(now)
 	}
 	c.status.lastSuccess, c.progress.Failing = now, 0
+}
+
+// revive has everything that is parked tried at once: the endpoint is back. Called with mu held.
+func (c *courier) revive(now time.Time) {
+	for _, k := range c.progress.Parked {
+		k.due, k.inRow = now, 0
+	}
+	poke(c.visit)
 }
 
 // failed notes that it has not.
@@ -184,6 +189,8 @@ func (c *courier) failed(why *failure) {
 	now := time.Now()
 	if c.progress.Failing == 0 {
 		c.progress.Failing = now.UnixMilli()
+	}
+	if now.Sub(c.status.lastFailure) > quiet {
 		c.logger.Warn("the webhook fails", "reason", why.text)
 	}
 	c.status.lastFailure, c.status.reason = now, why.text

@@ -140,11 +140,17 @@ func TestTry(t *testing.T) {
 	})
 	c, _ := w.courier("a", "one")
 	c.mu.Lock()
-	c.progress.find("c").due = time.Now().Add(time.Hour)
+	k := c.progress.find("c")
+	k.due, k.inRow = time.Now().Add(time.Hour), 9
 	c.mu.Unlock()
 	if a, err := w.Try(t.Context(), "a", "one"); err != nil || !a.Taken || a.Reason != "" {
 		t.Errorf("%+v, %v", a, err)
 	}
+	w.until("it has failed again and does not wait long", func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return k.inRow == 1 && time.Until(k.due) < 2*time.Second
+	})
 	r.answers(nil)
 	w.until("it is tried again", func() bool { return parked() == nil })
 	if got := r.events(2); got[0].Type != testEvent || got[0].Data.ID == "" || got[0].Data.App != "a" || count(got, "c") != 1 {

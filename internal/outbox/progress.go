@@ -32,7 +32,9 @@ type parked struct {
 	Time     int64  `json:"time"` // when the event at At came into the log
 	Failures int    `json:"failures,omitempty"`
 
-	due      time.Time // the next visit. It is not kept: after a start all are visited
+	// Not kept, since after a start all are visited.
+	due      time.Time // the next visit
+	inRow    int       // failures since the endpoint was back: backoff goes by these
 	visiting bool
 }
 
@@ -85,7 +87,7 @@ func (p *progress) find(channel string) *parked {
 
 // park has rounds go around the channel of a record, from that on.
 func (p *progress) park(r *record, failures int, due time.Time) {
-	p.Parked = append(p.Parked, &parked{Channel: r.Channel, At: r.Offset, Time: r.Logged, Failures: failures, due: due})
+	p.Parked = append(p.Parked, &parked{Channel: r.Channel, At: r.Offset, Time: r.Logged, Failures: failures, inRow: failures, due: due})
 }
 
 // unpark gives a channel back to the rounds if its visitor has come to where they have taken the log.

@@ -36,5 +36,8 @@ func (x *Outbox) Try(ctx context.Context, app, endpoint string) (Attempt, error)
 		return a, nil
 	}
 	c.succeeded(1, a.Took)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.revive(time.Now())
 	return a, nil
 }

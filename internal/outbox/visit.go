@@ -113,7 +113,7 @@ func (c *courier) stands(k *parked, r *record) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if k.At != r.Offset {
-		k.At, k.Failures = r.Offset, 0
+		k.At, k.Failures, k.inRow = r.Offset, 0, 0
 	}
 	k.Time = r.Logged
 }
@@ -122,7 +122,7 @@ func (c *courier) stands(k *parked, r *record) {
 func (c *courier) advance(ctx context.Context, k *parked, next uint64, sent bool) (unparked bool) {
 	c.mu.Lock()
 	if k.At = next; sent {
-		k.Failures = 0
+		k.Failures, k.inRow = 0, 0
 	}
 	unparked = c.progress.unpark(k)
 	c.mu.Unlock()
@@ -150,7 +150,8 @@ func (c *courier) retreat(ctx context.Context, k *parked, r *record, why *failur
 	now := time.Now()
 	c.mu.Lock()
 	k.Failures++
-	k.due = now.Add(max(backoff(k.Failures), why.after))
+	k.inRow++
+	k.due = now.Add(max(backoff(k.inRow), why.after))
 	dead := c.isDead(k, now)
 	failures := k.Failures
 	c.mu.Unlock()
@@ -160,7 +161,7 @@ func (c *courier) retreat(ctx context.Context, k *parked, r *record, why *failur
 			return
 		}
 		c.mu.Lock()
-		k.At, k.Failures, k.due = r.Offset+1, 0, now
+		k.At, k.Failures, k.inRow, k.due = r.Offset+1, 0, 0, now
 		c.mu.Unlock()
 	}
 	c.settled(ctx)
