@@ -161,9 +161,6 @@ func (a *api) exhume(w http.ResponseWriter, r *http.Request, what string, do fun
 	if err != nil {
 		return err
 	}
-	if ids != nil && n == 0 {
-		return outbox.NoDeadLetter(q.params["id"])
-	}
 	writeJSON(w, append(strconv.AppendInt(append(messagejson.AppendString([]byte{'{'}, what), ':'), int64(n), 10), '}'))
 	return nil
 }

@@ -20,7 +20,7 @@ type Options struct {
 	Logger *slog.Logger
 	// Meter is told how the hub does. Default: nobody is.
 	Meter Meter
-	// Observer is told who comes to the channels and goes. Default: nobody is.
+	// Observer is told who comes to the channels and goes; of members only if Presence is the default. Default: nobody is.
 	Observer Observer
 }
 

@@ -92,15 +92,12 @@ func (x *Outbox) DeadLetter(ctx context.Context, app, endpoint, id string) (d De
 		}
 	})
 	if err == nil && d.Offset == 0 {
-		err = NoDeadLetter(id)
+		err = errNoLetter
 	}
 	return d, err
 }
 
-// NoDeadLetter is the error for an event that is no dead letter.
-func NoDeadLetter(id string) error {
-	return hub.Errorf(hub.CodeNotFound, "there is no dead letter %.64q; it may have been sent again or discarded", id)
-}
+var errNoLetter = hub.Errorf(hub.CodeNotFound, "there is no dead letter of that event; it may have been sent again or discarded")
 
 // letterOf reads a dead letter. One that cannot be read says so, since whoever looks has to see it to discard it.
 func letterOf(m *hub.Message) DeadLetter {
@@ -111,12 +108,13 @@ func letterOf(m *hub.Message) DeadLetter {
 	return DeadLetter{Offset: m.Offset, ID: r.ID, Time: time.UnixMilli(r.Time), Event: r.Event, Failures: d.Failures, Reason: d.Reason, Died: time.UnixMilli(d.Died)}
 }
 
-// Resend has an endpoint's dead letters sent again, all or those of some events, and returns how many they are when that is stored. They come after what has happened since.
+// Resend has an endpoint's dead letters sent again, all (nil) or those of some events, and returns how many they are when that is stored. They come after what has happened since.
+// The error is a *hub.Error if there is none of these events.
 func (x *Outbox) Resend(ctx context.Context, app, endpoint string, ids []string) (n int, err error) {
 	return x.exhume(ctx, app, endpoint, ids, true)
 }
 
-// Discard removes an endpoint's dead letters, all or those of some events, and returns how many they were.
+// Discard removes dead letters likewise.
 func (x *Outbox) Discard(ctx context.Context, app, endpoint string, ids []string) (n int, err error) {
 	return x.exhume(ctx, app, endpoint, ids, false)
 }
@@ -152,8 +150,14 @@ func (x *Outbox) exhume(ctx context.Context, app, endpoint string, ids []string,
 			entries = append(entries, hub.Entry{Message: again, Keep: x.keepOf(app)})
 		}
 	})
-	if err := errors.Join(err, failed); err != nil || last == 0 {
+	if err := errors.Join(err, failed); err != nil {
 		return 0, err
+	}
+	if n == 0 && ids != nil {
+		return 0, errNoLetter
+	}
+	if n == 0 {
+		return 0, nil
 	}
 	for some := range slices.Chunk(entries, maxRecords) {
 		if err := appendAll(ctx, x.o.Log, some...); err != nil {
