@@ -2,7 +2,6 @@ package outbox
 
 import (
 	"context"
-	"crypto/rand"
 	"maps"
 	"slices"
 	"sync/atomic"
@@ -121,7 +120,7 @@ func (b *box) put(changes []change, events []record) {
 		entries = append(entries, hub.Entry{Message: m, Keep: *b.keep.Load(), Order: order})
 	}
 	for _, c := range changes {
-		add(&record{ID: rand.Text(), Event: Event{Type: c.kind(), Channel: c.channel, Member: c.member}})
+		add(&record{ID: c.id, Event: Event{Type: c.kind(), Channel: c.channel, Member: c.member}})
 	}
 	for i := range events {
 		add(&events[i])

@@ -40,7 +40,8 @@ func TestCensus(t *testing.T) {
 		}
 		r.Repeat(map[string]func(*rapid.T){
 			"change": func(r *rapid.T) {
-				c := change{key{rapid.SampledFrom([]string{"c", "d", "é"}).Draw(r, "channel"), rapid.SampledFrom([]string{"", "ann", "bob"}).Draw(r, "member")}, rapid.Bool().Draw(r, "there")}
+				k := key{rapid.SampledFrom([]string{"c", "d", "é"}).Draw(r, "channel"), rapid.SampledFrom([]string{"", "ann", "bob"}).Draw(r, "member")}
+				c := change{key: k, there: rapid.Bool().Draw(r, "there")}
 				e := record{ID: fmt.Sprint(at.Offset), Event: Event{Type: c.kind(), Channel: c.channel, Member: c.member}}
 				m, err := e.message("a")
 				if err != nil {

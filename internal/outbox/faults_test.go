@@ -84,6 +84,50 @@ func TestFullDisk(t *testing.T) {
 	w.state("one", "nothing waits", func(s Status) bool { return s.Oldest.IsZero() && s.Parked == 0 })
 }
 
+// mute is a log that stores events and says that it may not have, as after an fsync that failed.
+type mute struct {
+	Log
+	times atomic.Int32
+}
+
+func (l *mute) Append(entries []hub.Entry, done func([]hub.Result)) {
+	events := entries[0].Message.Channel.Name == eventsChannel
+	l.Log.Append(entries, func(results []hub.Result) {
+		if events && l.times.Add(-1) >= 0 {
+			for i := range results {
+				results[i].Err = hub.Errorf(hub.CodeUnavailable, "it may have been stored")
+			}
+		}
+		done(results)
+	})
+}
+
+// What the log has taken without saying so is one event nevertheless.
+func TestStoredUnheard(t *testing.T) {
+	r := receive(t)
+	log := openLog(t, vfs.NewMem())
+	l := &mute{Log: log}
+	l.times.Store(2)
+	x := New()
+	x.Start(Options{Log: l})
+	x.SetApps([]App{{ID: "a", Endpoints: []Endpoint{at("one", r)}}})
+	w := &world{Outbox: x, t: t}
+	w.ready()
+	c := hub.Channel{App: "a", Name: "c"}
+	x.Occupied(c)
+	x.CacheMiss(c)
+	r.events(2)
+	w.until("the log is heard", func() bool { return l.times.Load() < 0 })
+	w.record(said("c", 1))
+	if got := r.events(3); len(got) != 3 || kindsOf(got)[2] != "client_event c" {
+		t.Errorf("got %v", kindsOf(got))
+	}
+	x.Close()
+	if err := log.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // unreadable is a log that cannot be read.
 type unreadable struct{ Log }
 

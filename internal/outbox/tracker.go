@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"container/heap"
+	"crypto/rand"
 	"sync"
 	"time"
 )
@@ -24,7 +25,8 @@ type key struct{ channel, member string }
 type being struct {
 	key
 	there, told bool
-	asked       bool // the log has been asked to take the difference
+	asked       bool   // the log has been asked to take the difference
+	id          string // of the event by which it was asked: the same when it is asked again, since it may have taken it and not said so
 	due         time.Time
 	seq         uint64 // of those that are due at the same time the first goes first
 	place       int    // in the queue, from 1; 0: is not in it
@@ -34,6 +36,7 @@ type being struct {
 type change struct {
 	key
 	there bool
+	id    string // of the event
 }
 
 // kind is the type of the event.
@@ -121,6 +124,7 @@ func (t *tracker) set(k key, there bool) {
 	}
 	b.there = there
 	if !b.asked {
+		b.id = ""
 		t.settle(b, time.Now())
 	}
 }
@@ -191,7 +195,10 @@ func (t *tracker) take(most int) (due []change, next time.Time) {
 		}
 		heap.Pop(&t.queue)
 		b.asked = true
-		due = append(due, change{b.key, b.there})
+		if b.id == "" {
+			b.id = rand.Text()
+		}
+		due = append(due, change{b.key, b.there, b.id})
 	}
 	if len(t.queue) > 0 {
 		next = t.queue[0].due
@@ -208,6 +215,9 @@ func (t *tracker) recorded(c change, ok bool) {
 	b.asked = false
 	if ok {
 		b.told = c.there
+	}
+	if ok || b.there != c.there {
+		b.id = ""
 	}
 	if is := b.told && !b.there; is != was {
 		t.going += map[bool]int{true: 1, false: -1}[is]

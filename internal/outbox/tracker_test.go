@@ -71,6 +71,12 @@ func TestTrackerTriesAgain(t *testing.T) {
 		tr.set(key{channel: "c"}, true)
 		due, _ := tr.take(100)
 		tr.recorded(due[0], false)
+		time.Sleep(tryAgain)
+		again, _ := tr.take(100)
+		if len(again) != 1 || again[0] != due[0] {
+			t.Errorf("%v, and at first %v: the log may have taken that", again, due)
+		}
+		tr.recorded(again[0], false)
 		if due, next := tr.take(100); len(due) != 0 || time.Until(next) != tryAgain {
 			t.Errorf("%v, %v", due, time.Until(next))
 		}
