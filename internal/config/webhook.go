@@ -97,6 +97,9 @@ func (c *Config) OutboxApps() []outbox.App {
 	for i := range c.Apps {
 		app := &c.Apps[i]
 		apps[i].ID = app.ID
+		if app.Pusher.Enabled {
+			apps[i].Hidden = []string{"#online-*", "#server-to-user-*"}
+		}
 		if app.WebhookBytes != nil {
 			apps[i].Bytes = int64(*app.WebhookBytes)
 		}

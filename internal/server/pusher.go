@@ -33,7 +33,7 @@ type pusherDoor struct {
 }
 
 func (s *Server) newPusherDoor() *pusherDoor {
-	d := &pusherDoor{s: s, protocol: &pusher.Protocol{Hub: s.hub, Signatures: s.auth, Logger: s.log}}
+	d := &pusherDoor{s: s, protocol: &pusher.Protocol{Hub: s.hub, Signatures: s.auth, Backends: s.outbox, Logger: s.log}}
 	d.reload()
 	d.xhr = xhr.New(xhr.Options{MessageBytes: d.protocol.FrameBytes, AgainCode: pusherTimeout})
 	return d

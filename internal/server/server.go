@@ -143,7 +143,7 @@ func (s *Server) Run(ctx context.Context) error {
 
 // close ends every session and the connections that are left, after they have been told, and closes the log.
 func (s *Server) close() error {
-	s.outbox.Close() // before the log
+	s.outbox.Close()     // before the log
 	s.pusher.xhr.Close() // what has no connection is not waited for
 	err := s.hub.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), lastWords)

@@ -35,10 +35,21 @@ type Signatures interface {
 	Signed(key string, text []byte, mac string) bool
 }
 
+// Backends are told of what only this package knows. Nothing waits for them.
+type Backends interface {
+	// ClientEvent tells of an event that a client has sent to the others of a channel: data is a JSON value, member who it is in the channel, or empty.
+	ClientEvent(ch hub.Channel, name string, data []byte, socket, member string)
+	// CacheMiss tells that a client follows a cache channel that has nothing for it.
+	CacheMiss(ch hub.Channel)
+	// SubscriptionCount tells how many follow a channel, when that has changed.
+	SubscriptionCount(ch hub.Channel, count int)
+}
+
 // Protocol makes handlers for connections, and serves the HTTP API. Safe for concurrent use.
 type Protocol struct {
 	Hub        *hub.Hub
 	Signatures Signatures
+	Backends   Backends
 	Logger     *slog.Logger
 
 	apps    atomic.Pointer[apps]

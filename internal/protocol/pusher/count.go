@@ -30,10 +30,14 @@ func (p *Protocol) countChanged(a *app, channel string, k kind) {
 
 func (c *counts) tell(p *Protocol, a *app, channel string) {
 	now, err := p.Hub.Occupancy(a.server, channel)
-	if err != nil || now.Subscribers == 0 {
+	if err != nil {
 		return
 	}
 	if now.Subscribers > manySubscribers && !c.rest(hub.Channel{App: a.ID, Name: channel}, func() { c.tell(p, a, channel) }) {
+		return
+	}
+	p.Backends.SubscriptionCount(hub.Channel{App: a.ID, Name: channel}, now.Subscribers)
+	if now.Subscribers == 0 {
 		return
 	}
 	data := fmt.Appendf(nil, `{"subscription_count":%d}`, now.Subscribers)

@@ -32,6 +32,13 @@ type idle struct{}
 func (idle) Wake()             {}
 func (idle) Close(int, string) {}
 
+// nobody has no backends to be told.
+type nobody struct{}
+
+func (nobody) ClientEvent(hub.Channel, string, []byte, string, string) {}
+func (nobody) CacheMiss(hub.Channel)                                   {}
+func (nobody) SubscriptionCount(hub.Channel, int)                      {}
+
 // protocol has one app, with everything on.
 func protocol(t testing.TB) *Protocol {
 	t.Helper()
@@ -47,7 +54,7 @@ func protocol(t testing.TB) *Protocol {
 		}
 	})
 	h.SetApps([]hub.App{{ID: "1"}})
-	p := &Protocol{Hub: h, Signatures: keeper(vectorSecret), Logger: slog.New(slog.DiscardHandler)}
+	p := &Protocol{Hub: h, Signatures: keeper(vectorSecret), Backends: nobody{}, Logger: slog.New(slog.DiscardHandler)}
 	p.SetApps([]App{{ID: "1", Keys: []string{vectorKey}, ClientEvents: true, ClientEventRate: 1 << 30, SubscriptionCount: true}})
 	return p
 }

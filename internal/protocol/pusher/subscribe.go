@@ -163,6 +163,9 @@ func (r *request) start(channel string, f *follow) error {
 		r.h.remove(channel)
 		return err
 	}
+	if miss {
+		r.h.Backends.CacheMiss(hub.Channel{App: r.h.app.ID, Name: channel})
+	}
 	r.h.countChanged(r.h.app, channel, f.kind)
 	return nil
 }
@@ -258,5 +261,6 @@ func (r *request) clientEvent() error {
 	if err != nil {
 		return err
 	}
+	r.h.Backends.ClientEvent(hub.Channel{App: r.h.app.ID, Name: r.Channel}, r.Event, r.Data, r.h.socketID, f.member)
 	return r.done()
 }

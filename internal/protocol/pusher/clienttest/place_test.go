@@ -35,6 +35,8 @@ type place struct {
 	app
 	Apps map[string]app `json:"apps"`
 	Docs string         `json:"docs"` // the directory with the programs of docs/pusher.md
+	// Backend is the URL of one that is told of the first app by webhooks, if there is one.
+	Backend string `json:"backend,omitempty"`
 
 	stop func() // ends the server in order; safe to call twice
 }
