@@ -26,24 +26,24 @@ type subscription struct {
 	after  *subscription // the next there; whoever has taken marked off owns it
 
 	// The rest is guarded by session.mu.
-	place    int32 // in session.subs
-	gone     bool
-	active   bool     // is in session.active
-	pos      Position // of the last message sent
-	read     Position // of the last message in buf, or pos
-	verified bool     // the log has honoured read, or the tail has given it
-	reset    Reset    // to be told before buf; then pos is where reading goes on
-	buf      []*Message
-	gen      uint64 // of the tail, for index
-	index    uint64 // the tail's entry to take next
-	first    uint64 // the tail's first entry that has come since u began; of those before it ephemeral ones are not for u
-	behind   bool   // index means nothing: read on from the log at read
+	place  int32 // in session.subs
+	gone   bool
+	active bool     // is in session.active
+	behind bool     // index means nothing: read on from the log at read
+	pos    Position // of the last message sent
+	read   Position // of the last message in buf, or pos
+	reset  Reset    // to be told before buf; then pos is where reading goes on
+	buf    []*Message
+	gen    uint64 // of the tail, for index
+	index  uint64 // the tail's entry to take next
+	first  uint64 // the tail's first entry that has come since u began; of those before it ephemeral ones are not for u
 
-	due     bool   // is in session.due
-	known   bool   // the client has the members as of version
-	checked bool   // seen means something
-	seen    uint64 // changes of live.presence handled
-	version uint64 // of the members as sent
+	verified bool   // the log has honoured read, or the tail has given it
+	due      bool   // is in session.due
+	known    bool   // the client has the members as of version
+	checked  bool   // seen means something
+	seen     uint64 // changes of live.presence handled
+	version  uint64 // of the members as sent
 }
 
 // From says where a subscription begins. At most one of After, Last and Since is set; none: at the tail.
