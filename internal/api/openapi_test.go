@@ -299,6 +299,6 @@ func routed(t *testing.T, dir string) (paths []string) {
 	if !slices.Contains(paths, "/v1/ws") {
 		t.Fatalf("found %q in %s", paths, dir)
 	}
-	// This one is not a path but where the API begins, whose paths are api.Paths.
-	return slices.DeleteFunc(paths, func(p string) bool { return p == "/v1/" })
+	// The first is not a path but where the API begins, whose paths are api.Paths. The other is of a protocol that others have specified.
+	return slices.DeleteFunc(paths, func(p string) bool { return p == "/v1/" || p == "/app/{key}" })
 }
